@@ -1,0 +1,69 @@
+"What tests, site and README need to know about the notebooks: where they are, their cells, their titles."
+import ast, json, re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+nbs = root/'nbs'
+_directive = re.compile(r'^\s*#\|\s*([\w-]+)\s*:?\s*(.*?)\s*$')
+
+
+@dataclass
+class Cell:
+    "One cell: its kind, its text without directives, its directives as a dict."
+    kind: str
+    source: str
+    outputs: list = field(default_factory=list)
+    id: str = ''
+
+    def __post_init__(self):
+        lines = self.source.split('\n')
+        found = [_directive.match(o) for o in lines] if self.kind == 'code' else []
+        self.directives = {m[1]: m[2] for m in found if m}
+        self.code = '\n'.join(o for o, m in zip(lines, found) if not m) if found else self.source
+
+    @property
+    def exported(self): return self.kind == 'code' and bool({'export', 'exports', 'exporti'} & self.directives.keys())
+
+    @property
+    def tree(self):
+        "The cell as a syntax tree; IPython's own lines (magics, shell) are left out."
+        lines = ['pass' if re.match(r'\s*[%!]', o) else o for o in self.code.split('\n')]
+        return ast.parse('\n'.join(lines))
+
+
+def notebooks():
+    "Every notebook, in course order, the home page first."
+    found = [p for p in nbs.rglob('*.ipynb') if not any(part[0] in '._' for part in p.relative_to(nbs).parts)]
+    return sorted(found, key=lambda p: (p.name != 'index.ipynb' or p.parent != nbs, p.relative_to(nbs).parts))
+
+
+def text(source): return source if isinstance(source, str) else ''.join(source)
+
+
+@lru_cache(None)
+def cells(path):
+    "The cells of the notebook at `path`."
+    raw = json.loads(Path(path).read_text(encoding='utf-8'))['cells']
+    return [Cell(c['cell_type'], text(c['source']), c.get('outputs', []), c.get('id', '')) for c in raw]
+
+
+def module(path):
+    "The module that a notebook exports to (`data.block`), or None."
+    return next((c.directives['default_exp'] for c in cells(path) if 'default_exp' in c.directives), None)
+
+
+def head(path):
+    "Title, one-line summary and seconds of the notebook, from its first cell."
+    first = next((c.source for c in cells(path) if c.kind == 'markdown'), '')
+    def find(pattern): return (m[1].strip() if (m := re.search(pattern, first, re.M)) else '')
+    seconds = re.search(r'^- time:\s*([\d.]+)\s*(s|min)?', first, re.M)
+    return dict(title=find(r'^# (.+)$') or Path(path).stem, summary=find(r'^> (.+)$'),
+                seconds=float(seconds[1]) * (60 if seconds[2] == 'min' else 1) if seconds else 0.)
+
+
+def page(path):
+    "The page made from a notebook, relative to the site, without suffix: number prefixes of files fall away, as in nbdev."
+    rel = Path(path).relative_to(nbs)
+    return rel.with_name(re.sub(r'^\d+[a-zA-Z0-9]*_', '', rel.stem)).as_posix()
