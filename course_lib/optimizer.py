@@ -16,19 +16,19 @@ from torch import optim
 
 from .torch_core import register
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #c3c6b6ae
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #8cf7f0ef
 def sgd_step(p,         # the parameter: changed in place
              lr:float,  # learning rate
              **kwargs):
     "Walk down the gradient."
     p.data.add_(p.grad, alpha=-lr)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #f626bf90
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #3950c952
 def step_stat(p, step:int=0, **kwargs)->dict: # new state: `step`
     "Count the steps taken with `p`."
     return {'step': step + 1}
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #a60f1409
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #5e0086c1
 def _groups(params, **names):
     "`params` as a list of torch's group dictionaries; `names` renames our hyper-parameters to torch's."
     params = list(params)
@@ -37,7 +37,7 @@ def _groups(params, **names):
     groups = [g if isinstance(g, dict) else {'params': list(g)} for g in params]
     return [{names.get(k, k): v for k, v in g.items()} for g in groups]
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #84e5792f
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #6d3b2ab9
 class Optimizer(optim.Optimizer):
     "An optimizer made of steps: each is called as `f(p, **hypers, **state of p)`; a returned dict updates the state of `p`."
     def __init__(self, params,  # tensors, lists of tensors (one list a group), or dicts with 'params' and hyper-parameters
@@ -59,7 +59,7 @@ class Optimizer(optim.Optimizer):
                 for f in self.cbs: self.state[p].update(f(p, **{**hypers, **self.state[p]}) or {})
         return loss
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #9c07a620
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #cbfbc80e
 def average_grad(p,
                  mom:float,            # share of the old average that is kept
                  dampening:bool=False, # scale the new gradient by `1 - mom`, so that the sum becomes a true average
@@ -70,14 +70,14 @@ def average_grad(p,
     return {'grad_avg': grad_avg.mul_(mom).add_(p.grad, alpha=1 - mom if dampening else 1)}
 average_grad.defaults = dict(mom=0.9)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #62c694e0
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #363a8951
 def momentum_step(p, lr:float,
                   grad_avg, # from `average_grad`
                   **kwargs):
     "Walk along the averaged gradient."
     p.data.add_(grad_avg, alpha=-lr)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #b56edd1a
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #00b6f78f
 def average_sqr_grad(p,
                      sqr_mom:float,       # share of the old average that is kept
                      dampening:bool=True, # as in `average_grad`
@@ -88,7 +88,7 @@ def average_sqr_grad(p,
     return {'sqr_avg': sqr_avg.mul_(sqr_mom).addcmul_(p.grad, p.grad, value=1 - sqr_mom if dampening else 1)}
 average_sqr_grad.defaults = dict(sqr_mom=0.99)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #ad979b4a
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #6152cdc3
 def rms_prop_step(p, lr:float,
                   sqr_avg,       # from `average_sqr_grad`
                   eps:float,     # keeps the division finite
@@ -98,7 +98,7 @@ def rms_prop_step(p, lr:float,
     p.data.addcdiv_(p.grad if grad_avg is None else grad_avg, sqr_avg.sqrt().add_(eps), value=-lr)
 rms_prop_step.defaults = dict(eps=1e-8)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #ddea7ce0
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #eb633f3a
 def adam_step(p, lr:float, mom:float, step:int, sqr_mom:float,
               grad_avg, sqr_avg, # running averages, both dampened
               eps:float,         # keeps the division finite
@@ -109,7 +109,7 @@ def adam_step(p, lr:float, mom:float, step:int, sqr_mom:float,
     p.data.addcdiv_(grad, size.add_(eps), value=-lr)
 adam_step.defaults = dict(eps=1e-5)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #b12628f3
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #45124855
 def l2_reg(p, lr:float, wd:float, **kwargs):
     "Add the gradient of a penalty on the squared weights (to `p.grad`, in place)."
     if wd != 0: p.grad.add_(p.data, alpha=wd)
@@ -120,7 +120,7 @@ def weight_decay(p, lr:float, wd:float, **kwargs):
     if wd != 0: p.data.mul_(1 - lr * wd)
 weight_decay.defaults = dict(wd=0.)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #3a45f1ec
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #e1dfc52a
 def _order(t): return [s for s, n in zip(t.stride(), t.shape) if n > 1]
 
 def _can_fuse(groups):
@@ -133,7 +133,7 @@ def _aligned(t, p):
     "`t` in the memory order of parameter `p`."
     return t if t.stride() == p.stride() or _order(t) == _order(p) else torch.empty_like(p).copy_(t)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #e11b18bc
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #d84a064f
 class _Prepared:
     "What ours do before torch's own step: decoupled weight decay, and memory order, which the fused loops take for granted."
     _orders = None
@@ -165,7 +165,7 @@ class _AdamW(_Prepared, optim.AdamW): pass
 class _SGD(_Prepared, optim.SGD): pass
 class _RMSProp(_Prepared, optim.RMSprop): pass
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #a383865e
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #10858ef6
 def _adam_group(g, mom, sqr_mom):
     "torch keeps both of Adam's momenta in one pair, `betas`."
     if 'mom' in g or 'sqr_mom' in g: g['betas'] = (g.pop('mom', mom), g.pop('sqr_mom', sqr_mom))
@@ -188,7 +188,7 @@ def Adam(params,                 # as for `Optimizer`
 
 AdamW = Adam # the paper's name for the decoupled form, our default
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #1b846947
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #323dfd5d
 @register
 def SGD(params,                # as for `Optimizer`
         lr:float=1e-3,         # learning rate
@@ -224,7 +224,7 @@ def RMSProp(params,                # as for `Optimizer`
         for g in opt.param_groups: g.setdefault('wd', wd)
     return opt
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #d664c406
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #26404054
 def _set(g, name, value):
     if name in g: g[name] = value
     elif name == 'mom' and 'betas' in g: g['betas'] = (value, g['betas'][1])
@@ -248,7 +248,7 @@ def get_hypers(opt)->list[dict]: # one dict a group
         return {k: v for k, v in named.items() if v is not None}
     return [one(g) for g in opt.param_groups]
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #577949ac
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #69e7bb9a
 def check_adagrad_step(answer # your step: (p, lr, eps, sqr_sum=None, **kwargs) -> dict
                       )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
