@@ -1,0 +1,47 @@
+"""Run a notebook from top to bottom in a process of its own; a warning of ours is an error.
+
+The processes are forked from one that has already imported the slow libraries, so a notebook costs its own work only,
+and what one notebook changes (seeds, settings, registered names) never reaches another."""
+import contextlib
+import io
+import multiprocessing as mp
+import os
+import sys
+import warnings
+
+from nbs import root
+
+preload = ['torch', 'pandas', 'matplotlib.pyplot', 'IPython', 'nbdev.test', 'fastcore.test', 'sklearn.decomposition']
+method = 'spawn' if sys.platform == 'win32' else 'forkserver'
+
+
+def strict_warnings():
+    "Warnings raised in cells or by course_lib's own lines become errors; other libraries' stay silent."
+    for module in (r'__main__', r'course_lib(\.|$)'): warnings.filterwarnings('error', module=module)
+
+
+def _child(path, save, timeout, pipe):
+    "Run the notebook, send (passed, what it printed as error, processor seconds)."
+    from nbdev.test import test_nb
+    strict_warnings()
+    sys.__stderr__ = errors = io.StringIO()   # nbdev writes the traceback there
+    with contextlib.redirect_stderr(errors):
+        passed, _ = test_nb(path, basepath=root, profile=False, save=save, cell_timeout=timeout)
+    spent = os.times()
+    pipe.send((passed, errors.getvalue(), spent.user + spent.system))
+    pipe.close()
+
+
+def run_apart(path, save=False, timeout=600):
+    "(passed, error text, processor seconds) of one notebook; with `save` its outputs are written into it."
+    ctx = mp.get_context(method)
+    if method == 'forkserver': ctx.set_forkserver_preload(preload)
+    here, there = ctx.Pipe(duplex=False)
+    child = ctx.Process(target=_child, args=(str(path), save, timeout, there))
+    child.start()
+    there.close()
+    try: return here.recv() if here.poll(timeout) else (False, f'no end after {timeout} s', timeout)
+    except EOFError: return False, f'the process died (exit code {child.join(5) or child.exitcode})', 0.
+    finally:
+        if child.is_alive(): child.join(5)
+        if child.is_alive(): child.kill()
