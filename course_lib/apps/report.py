@@ -27,7 +27,7 @@ class Page:
     intro:str=''            # one line below the title
     parts:tuple[str, ...]=() # pieces of HTML, in order
 
-# %% ../../nbs/8_scaling_up/01_one_page_reports.ipynb #8408a856
+# %% ../../nbs/8_scaling_up/01_one_page_reports.ipynb #0a27005f
 @patch
 def add(self:Page,
         part:str, # a piece of HTML, already escaped
@@ -36,17 +36,22 @@ def add(self:Page,
     return replace(self, parts=(*self.parts, part))
 
 @patch
-def add_heading(self:Page, text:str)->Page:
+def add_heading(self:Page,
+                text:str, # the heading, plain text
+               )->Page:
     "A new page with a heading at its end."
     return self.add(f'<h2>{escape(text)}</h2>')
 
 @patch
-def add_text(self:Page, text:str)->Page:
+def add_text(self:Page,
+             text:str, # plain text
+            )->Page:
     "A new page with a paragraph at its end."
     return self.add(f'<p>{escape(text)}</p>')
 
-# %% ../../nbs/8_scaling_up/01_one_page_reports.ipynb #2a07fa24
-def cell_text(value)->str: # what a reader sees
+# %% ../../nbs/8_scaling_up/01_one_page_reports.ipynb #f6848b17
+def cell_text(value # anything: number, text, None
+             )->str: # what a reader sees
     "A value as table text: four significant figures for fractions, a dash for nothing."
     if value is None: return '–'
     if isinstance(value, float): return f'{value:.4g}'
