@@ -346,7 +346,7 @@ def _to_resize(path, dest, recurse, ext):
     for suffix in {p.suffix for p in places}: _format(suffix)
     return files
 
-# %% ../../nbs/1_cats_and_dogs/02_a_picture_is_numbers.ipynb #1186a98e
+# %% ../../nbs/1_cats_and_dogs/02_a_picture_is_numbers.ipynb #f72a1fce
 def _fetch(url, dest, timeout, preserve_filename):
     "Save one picture; returns why it failed, or None."
     try:
@@ -374,7 +374,7 @@ def download_images(dest,             # folder to save in
     dest.mkdir(parents=True, exist_ok=True)
     reasons = _in_threads(lambda url: _fetch(url, dest, timeout, preserve_filename), urls, n_workers)
     failed = L((url, why) for url, why in zip(urls, reasons) if why)
-    for url, why in failed[:1]: print(f'{len(failed)} of {len(urls)} pictures could not be downloaded, first {url} ({why})')
+    if failed: print(f'{len(failed)} of {len(urls)} pictures could not be downloaded, first: {": ".join(failed[0])}')
     return failed
 
 # %% ../../nbs/1_cats_and_dogs/02_a_picture_is_numbers.ipynb #4ba38866
