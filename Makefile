@@ -37,7 +37,7 @@ real: setup ## every recipe, shortened, on real data (needs a mirror: COURSE_LIB
 	$(BIN)/python -m pytest -m real
 
 docs: $(VENV)/.docs ## the site, in _site/
-	$(FAST) $(BIN)/python tools/site.py
+	$(FAST) $(BIN)/python tools/make_site.py
 
 bench: setup ## measurements beside other libraries; results in benchmarks/results/
 	$(BIN)/python benchmarks/run.py

@@ -72,9 +72,9 @@ def test_readme_in_sync():
 
 
 def test_one_version():
-    import export
     import course_lib
-    assert course_lib.__version__ == export.version(), 'settings.ini and course_lib/__init__.py differ: run `make export`'
+    from nbs import settings
+    assert course_lib.__version__ == settings()['version'], 'settings.ini and course_lib/__init__.py differ: run `make export`'
 
 
 def test_one_notebook_a_module():

@@ -1,21 +1,14 @@
 "Write course_lib/ and README.md from the notebooks, then clean the notebooks: `make export`."
 import re
 import sys
-from configparser import ConfigParser
+from pprint import pformat
 
 from nbdev.clean import nbdev_clean
 from nbdev.config import set_version
 from nbdev.doclinks import nbdev_export
 
 import readme
-from nbs import root
-
-
-def version():
-    "The version in settings.ini, the one place for it."
-    parser = ConfigParser(delimiters=['='])
-    parser.read(root/'settings.ini', encoding='utf-8')
-    return parser['DEFAULT']['version']
+from nbs import root, settings
 
 
 def tidy_index(lib):
@@ -23,7 +16,6 @@ def tidy_index(lib):
     path = lib/'_modidx.py'
     scope = {}
     exec(path.read_text(encoding='utf-8'), scope)
-    from pprint import pformat
     d = scope['d']
     d['syms'] = dict(sorted(d['syms'].items()))
     d['settings'] = {k: v for k, v in sorted(d['settings'].items())}
@@ -39,7 +31,7 @@ def drop_orphans(lib):
 
 def export(here=root, clean=True):
     "Everything that is generated from the notebooks of the checkout `here`."
-    set_version(here/'course_lib', version())
+    set_version(here/'course_lib', settings()['version'])
     nbdev_export(str(here/'nbs'))
     drop_orphans(here/'course_lib')
     tidy_index(here/'course_lib')

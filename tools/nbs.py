@@ -1,11 +1,26 @@
 "What tests, site and README need to know about the notebooks: where they are, their cells, their titles."
-import ast, json, re
+import ast
+import json
+import re
+from configparser import ConfigParser
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
+# folder -> (title, what it is about): the one place for the names of the lessons
+lessons = {
+    '0_start': ('Start', 'How the house is built; data sets; from files to batches'),
+    '1_cats_and_dogs': ('1 · Cats and dogs', 'The whole game in three lines; pictures are numbers; looking at mistakes'),
+    '2_better_classifiers': ('2 · Better classifiers', 'Learning rates, schedules, augmentation, transfer learning'),
+    '3_multi_label': ('3 · Several labels', 'Convolution and softmax by hand, losses, metrics, satellite tags'),
+    '4_tables_and_text': ('4 · Tables and text', 'Dropout, structured data, language models, sentiment'),
+    '5_collaborative_filtering': ('5 · Recommendations', 'Factorisation by hand, the training loop, optimizers'),
+    '6_embeddings_and_rnns': ('6 · Embeddings and RNNs', 'Reading embeddings, gradient descent and RNNs by hand'),
+    '7_resnets_from_scratch': ('7 · ResNets', 'GRU, LSTM, batch norm, ResNet, hooks, activation maps'),
+    '8_scaling_up': ('8 · Scaling up', 'Memory, ensembles, several targets and machines, shipping a model'),
+}
 _directive = re.compile(r'^\s*#\|\s*([\w-]+)\s*:?\s*(.*?)\s*$')
 
 
@@ -61,6 +76,13 @@ def head(path):
     seconds = re.search(r'^- time:\s*([\d.]+)\s*(s|min)?', first, re.M)
     return dict(title=find(r'^# (.+)$') or Path(path).stem, summary=find(r'^> (.+)$'),
                 seconds=float(seconds[1]) * (60 if seconds[2] == 'min' else 1) if seconds else 0.)
+
+
+def settings():
+    "The fields of settings.ini."
+    parser = ConfigParser(delimiters=['='])
+    parser.read(root/'settings.ini', encoding='utf-8')
+    return dict(parser['DEFAULT'])
 
 
 def page(path):

@@ -1,0 +1,267 @@
+"""The site, from the notebooks as they are committed: `make docs` writes _site/. Nothing is run: outputs are in the notebooks.
+
+Notebook -> normalised notebook (directives followed, API heads and links put in, pictures given alt texts) -> Sphinx."""
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from html import escape
+from os.path import relpath
+
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from api import all_entries, lines_of, lookup
+from nbs import cells, head, lessons, module, nbs, notebooks, page, root, settings
+
+src, html, out = root/'_build'/'src', root/'_build'/'html', root/'_site'
+
+
+def href(from_page, to): return relpath(to, from_page.rpartition('/')[0] or '.')
+
+
+# ---------------------------------------------------------------- prose
+
+def link_names(md, here, names):
+    "Names in backticks become links to where they are taught; code blocks, headings and links stay as they are."
+    def one(m):
+        e = names.get(m[1].removesuffix('()'))
+        return m[0] if e is None else f'<a class="name" href="{href(here, e.page)}.html#{e.anchor}"><code>{m[1]}</code></a>'
+    done, fenced = [], False
+    for line in md.split('\n'):
+        if line.lstrip().startswith('```'): fenced = not fenced
+        if not (fenced or line.startswith(('#', '    '))): line = re.sub(r'(?<![\[`\\])`([A-Za-z_][\w.]*(?:\(\))?)`(?![\]`])', one, line)
+        done.append(line)
+    return '\n'.join(done)
+
+
+def link_pages(md, here):
+    "Links to other notebooks become links to their pages."
+    def one(m):
+        target = (nbs/here.rpartition('/')[0]/m[1]).resolve()
+        if not target.exists(): return m[0]
+        return f']({href(here, page(target))}.ipynb{m[2].lower() if m[2] else ""})'
+    return re.sub(r'\]\(([^)#\s:]+\.ipynb)(#[^)\s]*)?\)', one, md)
+
+
+def callouts(md):
+    "A quotation that begins with bold words is a box with that title; Quarto's boxes are boxes too."
+    def box(m):
+        text = re.sub(r'^> ?', '', m[0], flags=re.M)
+        title, rest = re.match(r'\*\*(.+?)\*\*\s*(.*)', text, re.S).groups()
+        kind = 'question' if title.startswith('Asked') else 'tip'
+        return f':::{{admonition}} {title}\n:class: {kind}\n\n{rest.strip()}\n:::\n'
+    md = re.sub(r'^> \*\*.+(?:\n>.*)*', box, md, flags=re.M)
+    return re.sub(r'^:::\s*\{\.callout-(\w+)[^}]*\}', r':::{\1}', md, flags=re.M)
+
+
+def prose(md, here, names): return callouts(link_pages(link_names(md, here, names), here))
+
+
+# ---------------------------------------------------------------- cells
+
+def markdown(source): return dict(cell_type='markdown', metadata={}, source=source)
+
+
+def api_head(found, here, lines, shown):
+    "The line above exported code: each name, its place in the package, a link to its source; then signature and docstring."
+    parts = []
+    for e in found:
+        source = f'{href(here, "source/" + e.module)}.html#L{lines[e.module].get(e.name, 1)}'
+        obj = {'data': 'data', 'class': 'class', 'method': 'method', 'function': 'function'}[e.kind]
+        parts.append(f'```{{py:{obj}}} {e.name}\n:module: {e.module}\n:no-typesetting:\n```\n')
+        parts.append(f'<div class="api-head" id="{e.anchor}"><code>{e.name}</code><span>{e.module}</span>'
+                     f'<a href="{source}">source</a></div>\n')
+        if not shown and e.kind != 'data':
+            parts.append(f'```python\n{e.signature}\n```\n' + (f'\n{e.doc}\n' if e.doc else ''))
+    return '\n'.join(parts)
+
+
+def alt_text(cell, section):
+    "What a picture says to those who cannot see it: the author's words, or where it stands and what drew it."
+    if given := cell.directives.get('fig-alt') or cell.directives.get('alt'): return given.strip('"\'')
+    lines = [o.strip() for o in cell.code.strip().split('\n') if o.strip() and not o.strip().startswith('#')]
+    return f'{section}: picture drawn by {lines[-1].rstrip(";") if lines else "the code above"}'
+
+
+def outputs(cell, section):
+    "Saved outputs without what only a running notebook needs; pictures as data for MyST-NB."
+    kept = []
+    for o in cell.outputs:
+        o = dict(o)
+        o.pop('execution_count', None)
+        if o.get('output_type') == 'execute_result': o['execution_count'] = None
+        if 'data' in o: o['data'] = {k: v for k, v in o['data'].items() if k.startswith(('text/', 'image/')) and 'widget' not in k}
+        kept.append(o)
+    return kept
+
+
+def code(cell, section, here, names):
+    "A code cell as the reader is to see it; None if hidden."
+    d = cell.directives
+    tags = []
+    if 'exporti' in d or 'hide' in d or d.get('include') == 'false' or not cell.code.strip(): return None
+    if 'export' in d: tags.append('hide-input')
+    if d.get('echo') == 'false': tags.append('remove-input')
+    if d.get('output') == 'false': tags.append('remove-output')
+    source = '\n'.join(o for o in cell.code.strip('\n').split('\n') if not re.search(r'#\|\s*hide_line\s*$', o))
+    meta = dict(tags=tags)
+    pictures = [o for o in cell.outputs if 'image/png' in o.get('data', {})]
+    if pictures:
+        width = pictures[0].get('metadata', {}).get('image/png', {}).get('width')
+        meta['mystnb'] = dict(image=dict(alt=alt_text(cell, section), **({'width': f'{int(width)}px'} if width else {})))
+    return dict(cell_type='code', metadata=meta, source=source, outputs=outputs(cell, section), execution_count=None, id=cell.id)
+
+
+def is_imports(cell):
+    "A cell of exported imports only: nothing to read in it."
+    return all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in cell.tree.body)
+
+
+def first_lines(path, here):
+    "Title, summary and the line of facts: time, module, where to run it."
+    h, cfg = head(path), settings()
+    rel = path.relative_to(root).as_posix()
+    colab = f'https://colab.research.google.com/github/{cfg["repository"].split("github.com/")[-1]}/blob/colab/{rel}'
+    facts = []
+    if h['seconds']: facts.append(f'<span>{h["seconds"]:g} s on two cores</span>')
+    if mod := module(path): facts.append(f'<span>grows <a href="{href(here, "source/course_lib." + mod)}.html"><code>course_lib.{mod}</code></a></span>')
+    if path.parent != nbs:
+        facts.append(f'<a href="{colab}">Open in Colab</a>')
+        facts.append(f'<a href="{href(here, "_notebooks/" + path.relative_to(nbs).as_posix())}" download>Download the notebook</a>')
+    summary = f'\n\n<p class="summary">\n\n{h["summary"]}\n\n</p>' if h['summary'] else ''
+    return f'# {h["title"]}{summary}\n\n' + (f'<div class="facts">{"".join(facts)}</div>' if facts else '')
+
+
+def normalise(path, names, by_cell, lines):
+    "The notebook at `path` as Sphinx is to read it."
+    here, section, made, seen_title = page(path), head(path)['title'], [], False
+    for cell in cells(path):
+        if cell.kind == 'markdown':
+            text = cell.source
+            if not seen_title:
+                rest = re.sub(r'\A# .+\n?', '', text)
+                rest = re.sub(r'^(> .+|- time:.+|- \w+:.+)\n?', '', rest, flags=re.M)
+                made.append(markdown(first_lines(path, here)))
+                text, seen_title = rest.strip(), True
+                if not text: continue
+            if m := re.findall(r'^#+ (.+)$', text, re.M): section = m[-1].strip()
+            made.append(markdown(prose(text, here, names)))
+        elif cell.kind == 'code':
+            if cell.exported and is_imports(cell): continue
+            found = by_cell.get((here, cell.id), [])
+            shown = code(cell, section, here, names)
+            if found and 'hide' not in cell.directives: made.append(markdown(api_head(found, here, lines, 'exports' in cell.directives)))
+            if shown and 'default_exp' not in cell.directives: made.append(shown)
+    meta = dict(kernelspec=dict(name='python3', display_name='Python 3', language='python'), language_info=dict(name='python'))
+    for i, c in enumerate(made): c['id'] = c.get('id') or f'cell-{i}'
+    return dict(cells=made, metadata=meta, nbformat=4, nbformat_minor=5)
+
+
+# ---------------------------------------------------------------- pages that are no notebooks
+
+def write(name, text):
+    path = src/name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding='utf-8')
+
+
+def toctree(items, **options): return '\n'.join(['```{toctree}', *(f':{k}: {v}'.rstrip() for k, v in options.items()), '', *items, '```'])
+
+
+def row(path, here, names=None):
+    h = head(path)
+    mod = f'<code>{module(path)}</code>' if module(path) else ''
+    time = f'{h["seconds"]:g} s' if h['seconds'] else ''
+    return (f'<li><a href="{href(here, page(path))}.html">{escape(h["title"])}</a> <span class="minor">{time} {mod}</span>'
+            f'<br>{escape(re.sub(r"[`*]", "", h["summary"]))}</li>')
+
+
+def lesson_pages(by_lesson):
+    "One page a lesson, and the map of all."
+    everything = []
+    for folder, (title, about) in lessons.items():
+        paths = by_lesson.get(folder, [])
+        if not paths: continue
+        rows = lambda here: '<ol class="lessons">' + ''.join(row(p, here) for p in paths) + '</ol>'
+        inner = toctree([page(p).rpartition('/')[2] for p in paths], hidden='', maxdepth=1)
+        write(f'{folder}/index.md', f'# {title}\n\n{about}.\n\n{rows(folder + "/index")}\n\n{inner}\n')
+        everything.append(f'## {title}\n\n{about}.\n\n{rows("map")}\n')
+    write('map.md', '# Lesson map\n\nEvery page, in course order; the module named beside it is the one that the page grows.\n\n' + '\n'.join(everything))
+
+
+def api_page(found):
+    "All public names by module."
+    by_module = defaultdict(dict)
+    for e in found: by_module[e.module].setdefault(e.name, e)
+    parts = ['# API', 'Every public name, by module; each links to the page that teaches it. '
+             'The search box finds them too, and [the index](genindex) lists them by letter.']
+    for mod, names in sorted(by_module.items()):
+        rows = ''.join(f'<li><a href="{e.page}.html#{e.anchor}"><code>{n}</code></a> <span>{escape(e.doc.split(chr(10))[0])}</span></li>'
+                       for n, e in sorted(names.items(), key=lambda o: o[0].lower()))
+        parts.append(f'## {mod}\n\n<p class="minor"><a href="source/{mod}.html">source</a></p>\n<ul class="api">{rows}</ul>')
+    parts.append(toctree([f'source/{m}' for m in sorted(by_module)], hidden='', maxdepth=1))
+    write('api.md', '\n\n'.join(parts).replace('[the index](genindex)', '<a href="genindex.html">the index</a>') + '\n')
+    for mod in by_module: source_page(mod)
+
+
+def source_page(mod):
+    "A module's text with line numbers to link to."
+    path = root/(mod.replace('.', '/') + '.py')
+    text = path.read_text(encoding='utf-8') if path.exists() else '# not exported yet\n'
+    html = highlight(text, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).rstrip('\n').split('\n')
+    body = '\n'.join(f'<span class="line" id="L{i}">{o or " "}</span>' for i, o in enumerate(html, 1))
+    raw = f'<div class="highlight source"><pre>{body}</pre></div>'
+    write(f'source/{mod}.md', f'---\norphan: true\n---\n# {mod}\n\n```{{raw}} html\n{raw}\n```\n')
+
+
+def prepare():
+    "Everything that Sphinx reads, in _build/src."
+    shutil.rmtree(src, ignore_errors=True)
+    shutil.copytree(root/'docs', src, ignore=shutil.ignore_patterns('__pycache__'))
+    found = all_entries()
+    names, lines = lookup(found), {m: lines_of(m) for m in {e.module for e in found}}
+    by_cell, by_lesson = defaultdict(list), defaultdict(list)
+    for e in found: by_cell[e.page, e.cell].append(e)
+    for path in notebooks():
+        if path.parent != nbs: by_lesson[path.relative_to(nbs).parts[0]].append(path)
+        write(page(path) + '.ipynb', json.dumps(normalise(path, names, by_cell, lines), ensure_ascii=False))
+    lesson_pages(by_lesson)
+    api_page(found)
+    top = [f'{o}/index' for o in lessons if by_lesson.get(o)] + ['map', 'api']
+    home = src/'index.ipynb'
+    nb = json.loads(home.read_text(encoding='utf-8')) if home.exists() else dict(
+        cells=[dict(markdown('# course_lib'), id='home')], metadata={}, nbformat=4, nbformat_minor=5)
+    nb['cells'].append(dict(markdown(toctree(top, hidden='')), id='toc'))
+    home.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+
+
+def build(strict=True):
+    "Sphinx: _build/src -> _site; then the notebooks themselves, for download."
+    for folder in (html, out): shutil.rmtree(folder, ignore_errors=True)
+    cmd = [sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-d', str(root/'_build'/'doctrees'), '-E', str(src), str(html)]
+    done = subprocess.run(cmd + (['-W', '--keep-going'] if strict else []))
+    html.rename(out)
+    for path in notebooks():
+        to = out/'_notebooks'/path.relative_to(nbs)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, to)
+    (out/'.nojekyll').touch()
+    return done.returncode
+
+
+def main():
+    prepare()
+    bad = build()
+    if not bad:
+        from check_site import problems
+        bad = problems(out)
+        print('\n'.join(bad) if bad else f'the site is in {out.name}/: open {out.name}/index.html')
+    return 1 if bad else 0
+
+
+if __name__ == '__main__': sys.exit(main())
