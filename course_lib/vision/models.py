@@ -11,8 +11,8 @@ __all__ = ['archs', 'model_meta', 'resnet_split', 'half_split', 'resnet18', 'res
            'efficientnet_b2', 'efficientnet_b3', 'efficientnet_b4', 'efficientnet_b5', 'efficientnet_b6',
            'efficientnet_b7', 'load_torchvision', 'ResidualBlock', 'default_split', 'register_arch',
            'course_small_split', 'course_small', 'check_groups', 'get_arch', 'weights_file', 'load_weights',
-           'has_pool_type', 'cut_model', 'num_features_model', 'adapt_channels', 'adapt_stats', 'make_net',
-           'create_body', 'check_plain_net']
+           'has_pool_type', 'cut_model', 'feature_shape', 'num_features_model', 'min_size', 'adapt_channels',
+           'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body', 'check_plain_net']
 
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #e74b9217
 import contextlib, difflib, http.client, importlib, inspect, itertools, re, sys
@@ -252,7 +252,7 @@ def load_weights(model:nn.Module,   # the whole network, with its own last layer
     except RuntimeError as e: raise RuntimeError(f'{path or source} does not fit {arch.__name__}: {str(e).splitlines()[1].strip()[:200]}') from None
     return model
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #d99b4d36
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #a15a1233
 _pools = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d)
 
 def has_pool_type(m:nn.Module)->bool:
@@ -265,20 +265,36 @@ def cut_model(model:nn.Module, cut:int|Callable # children to keep (negative: to
     return cut(model) if callable(cut) else nn.Sequential(*list(model.children())[:cut])
 
 @torch.no_grad()
-def num_features_model(m:nn.Module, # a body
-                       n_in:int=3,  # channels of its pictures
-                      )->int:
-    "Channels that come out of `m`."
+def feature_shape(m:nn.Module,    # a body
+                  n_in:int=3,     # channels of its pictures
+                  sizes=(32, 64, 128, 224, 256, 384), # picture sizes to try, pixels
+                 )->tuple|None:   # (1, nf, h, w), or (1, nf) if `m` pools itself; None: no size went through
+    "Shape of what `m` makes of one picture of the first size that goes through."
     modes = [(o, o.training) for o in m.modules()]
     m.eval() # so that batch norm's running means do not move
     try:
-        for size in (32, 64, 128, 256):
-            with contextlib.suppress(RuntimeError): return m(torch.zeros(1, n_in, size, size, device=params(m)[0].device)).shape[1]
-        raise ValueError(f'pictures of {n_in} channels, up to 256 pixels, do not go through {type(m).__name__}')
+        for size in sizes:
+            x = torch.zeros(1, n_in, size, size, device=params(m)[0].device, dtype=params(m)[0].dtype)
+            with contextlib.suppress(RuntimeError, AssertionError): return tuple(m(x).shape)
     finally:
         for o, training in modes: o.training = training
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #b3d8b509
+def num_features_model(m:nn.Module, n_in:int=3)->int:
+    "Channels that come out of the body `m`, given pictures of `n_in` channels."
+    shape = feature_shape(m, n_in)
+    if shape is None: raise ValueError(f'pictures of {n_in} channels, up to 384 pixels, do not go through {type(m).__name__}')
+    return shape[1]
+
+def min_size(m:nn.Module, n_in:int=3, most:int=512)->int: # pixels
+    "The smallest square picture that goes through the body `m`, found by halving."
+    fails, works = 0, most
+    while works - fails > 1:
+        size = (fails + works) // 2
+        if feature_shape(m, n_in, [size]): works = size
+        else: fails = size
+    return works
+
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #311e010a
 def adapt_channels(weight:torch.Tensor, # first convolution, (nf, 3, ks, ks)
                    n_in:int             # channels of your pictures
                   )->torch.Tensor:      # (nf, n_in, ks, ks)
@@ -288,7 +304,7 @@ def adapt_channels(weight:torch.Tensor, # first convolution, (nf, 3, ks, ks)
     extra = weight.new_zeros(len(weight), n_in - 3, *weight.shape[2:]) # as if the others were not there
     return torch.cat([weight, extra], 1)
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #6fc0c321
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #b0714c1e
 def adapt_stats(stats:tuple, # means and deviations of three channels
                 n_in:int     # channels of your pictures
                )->tuple[list, list]:
@@ -313,20 +329,43 @@ def _set_first_conv(body, n_in, trained):
     setattr(body.get_submodule(parent), child, new)
     return body
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #6d0e7c8b
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #4da685e4
 def make_net(arch:str|Callable,       # see `get_arch`
              pretrained:bool=True,    # with trained weights?
              weights=None,            # which: see `load_weights`
             )->nn.Module:
     "The whole network `arch`, with the last layers it came with."
     arch = get_arch(arch)
-    if isinstance(arch, str): return _timm().create_model(arch, pretrained=pretrained)
     if arch in model_meta: return load_weights(arch(), arch, weights) if pretrained else arch()
     takes = inspect.signature(arch).parameters
     if not pretrained: return arch()
     if 'weights' in takes and weights is not None: return arch(weights=weights)
     if 'pretrained' in takes: return arch(pretrained=True)
     raise ValueError(f'nothing is known of trained weights for {arch.__name__}: use pretrained=False, or register_arch(...) it with weights')
+
+class TimmBody(Module):
+    "One of timm's networks without its last layer; networks without a grid (vision transformers) pool themselves."
+    def __init__(self, name:str, n_in:int=3, pretrained:bool=True):
+        try: self.net = _timm().create_model(name, pretrained=pretrained, num_classes=0, in_chans=n_in)
+        except (OSError, RuntimeError) as e:
+            raise FileNotFoundError(f"timm's weights of {name} could not be had ({str(e)[:200]}): try again with a connection, "
+                                    'or start untrained with pretrained=False') from None
+    def forward(self, x):
+        grid = self.net.forward_features(x)
+        if grid.ndim != 4: return self.net(x)
+        return grid if grid.shape[1] == self.net.num_features else grid.movedim(-1, 1) # some keep channels last
+
+def arch_meta(arch:str|Callable|nn.Module # see `create_body`
+             )->dict: # cut, split, stats, weights: see `register_arch`
+    "What is known of an architecture."
+    arch = arch if isinstance(arch, nn.Module) else get_arch(arch)
+    unknown = dict(cut=None, split=default_split, stats=imagenet_stats, weights=None)
+    if not isinstance(arch, str): return model_meta.get(arch, unknown)
+    cfg = _timm().get_pretrained_cfg(arch)
+    if cfg is None: # an old name of something: the network itself knows
+        with torch.device('meta'): cfg = _timm().create_model(arch, pretrained=False).pretrained_cfg
+    cfg = cfg if isinstance(cfg, dict) else vars(cfg)
+    return {**unknown, 'stats': (list(cfg['mean']), list(cfg['std'])), 'weights': 'timm'}
 
 def create_body(arch:str|Callable|nn.Module, # architecture, or a model as it is
                 n_in:int=3,              # channels of your pictures
@@ -335,16 +374,16 @@ def create_body(arch:str|Callable|nn.Module, # architecture, or a model as it is
                 weights=None             # which weights: see `load_weights`
                )->nn.Module:
     "The layers of `arch` that turn pictures (bs, n_in, h, w) into a grid of features (bs, nf, h', w')."
+    if not isinstance(arch, nn.Module) and isinstance(get_arch(arch), str): return TimmBody(arch, n_in, pretrained)
     model = arch if isinstance(arch, nn.Module) else make_net(arch, pretrained, weights)
-    known = None if isinstance(arch, nn.Module) else model_meta.get(get_arch(arch))
-    if cut is None and known: cut = known['cut']
+    if cut is None: cut = arch_meta(arch)['cut']
     if cut is None:
         pooling = [i for i, o in enumerate(model.children()) if has_pool_type(o)]
         if not pooling: raise ValueError(f'{type(model).__name__} has no pooling layer to cut before: say where with cut=...')
         cut = pooling[-1]
     return _set_first_conv(cut_model(model, cut), n_in, pretrained)
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #8e1295e8
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #1c103aa6
 def check_plain_net(answer:Callable # your function: () -> model
                    )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
