@@ -83,7 +83,7 @@ class Configurable:
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.made_with.items())})"
 
-# %% ../nbs/0_start/02_foundations.ipynb #f6371879
+# %% ../nbs/0_start/02_foundations.ipynb #9a0f3cd3
 _tags = {tuple: '$tuple', slice: '$slice', set: '$set'}
 
 def to_config(o)->object: # what `json.dumps` accepts
@@ -101,6 +101,8 @@ def to_config(o)->object: # what `json.dumps` accepts
     if isinstance(o, np.ndarray): return {'$array': o.tolist(), 'dtype': str(o.dtype)}
     if isinstance(o, torch.Tensor): return {'$tensor': o.detach().cpu().tolist(), 'dtype': str(o.dtype).split('.')[1]}
     if callable(o) and registry.get(_known_name(o)) is o: return {'$ref': _known_name(o)}
+    if inspect.ismethod(o) and isinstance(o.__self__, type) and _known_name(o.__self__): # such as PILImage.create
+        return {'$method': [_known_name(o.__self__), o.__name__]}
     raise TypeError(f'{o!r} cannot be written to a file. Give a number, text, list or one of our objects instead, '
                     'or call register(...) on your function or class, here and before loading.')
 
@@ -110,7 +112,7 @@ def _known_name(o):
     except AttributeError: return None
     return name if registry.get(name) is o else first(k for k, v in registry.items() if v is o)
 
-# %% ../nbs/0_start/02_foundations.ipynb #6191d9f3
+# %% ../nbs/0_start/02_foundations.ipynb #a4820a7a
 def from_config(c)->object: # what `to_config` was given, or an equal object
     "The inverse of `to_config`; only registered names are ever called."
     if isinstance(c, list): return [from_config(v) for v in c]
@@ -118,6 +120,7 @@ def from_config(c)->object: # what `to_config` was given, or an equal object
     tag = next((k for k in c if k.startswith('$')), None)
     if tag == '$new': return _make(_lookup(c[tag]), {k: from_config(v) for k, v in c.get('args', {}).items()})
     if tag == '$ref': return _lookup(c[tag])
+    if tag == '$method': return _method(*c[tag])
     if tag == '$path': return Path(c[tag])
     if tag == '$tensor': return torch.tensor(c[tag], dtype=getattr(torch, c['dtype']))
     if tag == '$array': return np.array(c[tag], dtype=c['dtype'])
@@ -126,6 +129,12 @@ def from_config(c)->object: # what `to_config` was given, or an equal object
     if made is None: raise ValueError(f'{str(c)[:80]} is not something this version of course_lib wrote.')
     values = [from_config(v) for v in c[tag]]
     return slice(*values) if made is slice else made(values)
+
+def _method(cls, name):
+    "A class method of a registered class, such as `PILImage.create`."
+    f = getattr(_lookup(cls), name, None)
+    if name.startswith('_') or not (inspect.ismethod(f) and isinstance(f.__self__, type)): raise ValueError(f'{cls}.{name} is not a way to make a {cls}.')
+    return f
 
 def _hashable(k): return tuple(k) if isinstance(k, list) else k
 
@@ -146,7 +155,7 @@ def _make(maker, args):
         else: kw[name] = value
     return maker(*pos, **kw)
 
-# %% ../nbs/0_start/02_foundations.ipynb #1c7a9cce
+# %% ../nbs/0_start/02_foundations.ipynb #05c6de84
 def recipe(f): # a function that builds an object, usually a model
     "Register `f`, and note on its result the call that made it (as `.config`)."
     sig = inspect.signature(f)
@@ -159,7 +168,7 @@ def recipe(f): # a function that builds an object, usually a model
         return result
     return register(wrapped)
 
-# %% ../nbs/0_start/02_foundations.ipynb #e6df3765
+# %% ../nbs/0_start/02_foundations.ipynb #810395e5
 class TensorBase(torch.Tensor):
     "A tensor with a meaning; operations on it give plain tensors, at the speed of plain tensors."
     __torch_function__ = torch._C._disabled_torch_function_impl
@@ -191,7 +200,7 @@ def retag(new,  # a tensor
     kind = type(old)
     return new.as_subclass(kind) if isinstance(old, TensorBase) and type(new) is not kind else new
 
-# %% ../nbs/0_start/02_foundations.ipynb #90f8b09a
+# %% ../nbs/0_start/02_foundations.ipynb #53c85ed1
 class Category(str):
     "A decoded class name."
     def show(self, ctx=None, **kwargs): return show_title(self, ctx=ctx, **kwargs)
@@ -201,7 +210,7 @@ class MultiCategory(L):
     def show(self, ctx=None, sep=';', **kwargs): return show_title(sep.join(map(str, self)), ctx=ctx, **kwargs)
     def __str__(self): return ';'.join(map(str, self))
 
-# %% ../nbs/0_start/02_foundations.ipynb #59826757
+# %% ../nbs/0_start/02_foundations.ipynb #7adca2aa
 def tensor(x,          # a number, list, array, picture, Series, or a tensor
            *rest,      # further numbers: `tensor(1, 2, 3)`
            dtype=None, # torch dtype (default: as in `x`, but float64 becomes float32)
@@ -221,7 +230,7 @@ def _from_array(a):
     if a.dtype.kind not in 'biuf': raise TypeError(f'values of type {a.dtype} cannot become a tensor: turn them into numbers first')
     return torch.from_numpy(a.copy() if not a.flags.writeable else a)
 
-# %% ../nbs/0_start/02_foundations.ipynb #83617519
+# %% ../nbs/0_start/02_foundations.ipynb #b6a8330d
 def map_tensors(f,     # function of a tensor
                 nest): # a tensor, or tuples, lists and dicts of them
     "`f` on every tensor in a nest of tuples, lists and dicts; other values stay."
@@ -245,15 +254,15 @@ def to_device(batch,             # a tensor, or tuples, lists and dicts of them
 def to_cpu(batch): # a tensor, or tuples, lists and dicts of them
     "`batch` on the CPU; bfloat16 and float16 become float32, which everything else understands."
     def move(t):
-        t = t.detach()
-        return retag(t.float().cpu() if t.dtype in (torch.float16, torch.bfloat16) else t.cpu(), t)
+        plain = t.detach().float() if t.dtype in (torch.float16, torch.bfloat16) else t.detach()
+        return retag(plain.cpu(), t)
     return map_tensors(move, batch)
 
 def to_np(batch): # a tensor, or tuples, lists and dicts of them
     "`batch` as NumPy arrays."
     return map_tensors(lambda t: torch.Tensor.numpy(to_cpu(t)), batch)
 
-# %% ../nbs/0_start/02_foundations.ipynb #5c99ed24
+# %% ../nbs/0_start/02_foundations.ipynb #9e4a0d4a
 def one_hot(x, # a class number, or a list of them
             c:int, # how many classes
            )->torch.Tensor: # uint8, length `c`
@@ -262,7 +271,7 @@ def one_hot(x, # a class number, or a list of them
     v[torch.as_tensor(list(x) if isinstance(x, (list, tuple, L)) else [x], dtype=torch.long)] = 1
     return v
 
-# %% ../nbs/0_start/02_foundations.ipynb #385e932c
+# %% ../nbs/0_start/02_foundations.ipynb #a6e754bd
 _chosen = {}
 
 def default_device(device=None, # 'cpu', 'cuda', 'cuda:1', 'mps' or a torch.device: use it from now on; -1: back to automatic
@@ -274,7 +283,7 @@ def default_device(device=None, # 'cpu', 'cuda', 'cuda:1', 'mps' or a torch.devi
     if torch.cuda.is_available(): return torch.device('cuda', torch.cuda.current_device())
     return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
 
-# %% ../nbs/0_start/02_foundations.ipynb #4d3a6136
+# %% ../nbs/0_start/02_foundations.ipynb #23e2caf4
 def set_seed(s:int,                   # any whole number
              reproducible:bool=False, # also forbid the GPU's faster, order-dependent sums
             ):
@@ -284,7 +293,7 @@ def set_seed(s:int,                   # any whole number
     torch.manual_seed(s)
     if reproducible: torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
-# %% ../nbs/0_start/02_foundations.ipynb #01b03055
+# %% ../nbs/0_start/02_foundations.ipynb #249c4462
 def show_title(text, ax=None, ctx=None, **kwargs):
     "Write `text` over the picture on `ctx`, or print it when there is none."
     ax = ax if ax is not None else ctx
@@ -334,7 +343,7 @@ def show_image(im,            # tensor C×H×W, H×W or H×W×C, NumPy array, or
     if title is not None: show_title(title, ax=ax)
     return ax
 
-# %% ../nbs/0_start/02_foundations.ipynb #9ddc8881
+# %% ../nbs/0_start/02_foundations.ipynb #59bff9df
 class Module(nn.Module):
     "`nn.Module` whose subclasses need not call `super().__init__()`."
     def __new__(cls, *args, **kwargs):
@@ -347,7 +356,7 @@ def params(m)->list: # a module
     "All parameters of `m`."
     return list(m.parameters())
 
-# %% ../nbs/0_start/02_foundations.ipynb #d7f932da
+# %% ../nbs/0_start/02_foundations.ipynb #e0156392
 def check_threshold(answer)->str: # your class; the result says what to look at next, or 'all good'
     "Check the exercise on objects that can be written down."
     if not (isinstance(answer, type) and issubclass(answer, Configurable)): return 'inherit from Configurable'

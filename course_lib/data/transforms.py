@@ -320,7 +320,7 @@ class InplaceTransform(Transform):
         super()._apply(what, x, **kwargs)
         return x
 
-# %% ../../nbs/0_start/05_items_labels_splits.ipynb #cf8af082
+# %% ../../nbs/0_start/05_items_labels_splits.ipynb #92900afc
 def as_transform(f):
     "`f` as a transform object: classes are made, functions wrapped."
     if isinstance(f, Transform): return f
@@ -344,7 +344,8 @@ class Pipeline(Configurable):
         return x
     def setup(self, items=None, train_setup=False):
         "Let each transform learn from the items as the transforms before it leave them."
-        for i, f in enumerate(self.fs): f.setup(items if not i or items is None else _Seen(items, self.fs[:i], train_setup))
+        if train_setup: items = getattr(items, 'train', items)
+        for i, f in enumerate(self.fs): f.setup(items if not i or items is None else _Seen(items, self.fs[:i]))
     def add(self, ts): self.fs = Pipeline([*self.fs, *L(ts)]).fs
     def __len__(self): return len(self.fs)
     def __getitem__(self, i): return self.fs[i]
@@ -357,15 +358,13 @@ class Pipeline(Configurable):
 
 class _Seen:
     "Items as they look after some transforms, made when asked for."
-    def __init__(self, items, fs, train_setup=False): self.items, self.fs = items, fs
+    def __init__(self, items, fs): self.items, self.fs = items, fs
     def __getitem__(self, i):
         x = self.items[i]
         for f in self.fs: x = f(x)
         return x
     def __len__(self): return len(self.items)
     def __iter__(self): return (self[i] for i in range(len(self)))
-    @property
-    def train(self): return _Seen(getattr(self.items, 'train', self.items), self.fs)
 
 # %% ../../nbs/0_start/05_items_labels_splits.ipynb #fac9075f
 class CategoryMap:
