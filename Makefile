@@ -8,6 +8,7 @@ SAMPLE := COURSE_LIB_DATA=sample MPLBACKEND=agg TQDM_DISABLE=1
 # one thread a process, two processes: faster on two cores than two threads, and the same numbers everywhere
 FAST   := OMP_NUM_THREADS=1 $(SAMPLE)
 WORKERS ?= 2
+MARKS   ?= slow
 
 .PHONY: help setup lesson test slow real docs bench lab wheel export save clean pins
 help: ## what there is to make
@@ -31,10 +32,10 @@ test: setup ## every notebook and every quick test
 	$(FAST) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not real"
 
 slow: $(VENV)/.docs ## the wheel in a fresh environment, the site in a browser
-	$(FAST) $(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(FAST) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m '$(MARKS)'
 
 real: setup ## every recipe, shortened, on real data (needs a mirror: COURSE_LIB_MIRROR, or ../shared/data)
-	$(BIN)/python -m pytest -m real
+	$(BIN)/python -m pytest -n $(WORKERS) -m real
 
 docs: $(VENV)/.docs ## the site, in _site/
 	$(FAST) $(BIN)/python tools/make_site.py

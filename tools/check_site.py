@@ -25,7 +25,7 @@ class _Page(HTMLParser):
 
 def problems(site):
     "One line for each thing that is wrong."
-    pages = {p: _Page(p.read_text(encoding='utf-8')) for p in Path(site).rglob('*.html')}
+    pages = {p: _Page(p.read_text(encoding='utf-8')) for p in Path(site).rglob('*.html') if '_static' not in p.parts}
     bad = []
     for path, parsed in pages.items():
         name = path.relative_to(site).as_posix()

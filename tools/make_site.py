@@ -16,6 +16,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from api import all_entries, lines_of, lookup
+from check_site import problems
 from nbs import cells, head, lessons, module, nbs, notebooks, page, root, settings
 
 src, html, out = root/'_build'/'src', root/'_build'/'html', root/'_site'
@@ -67,18 +68,19 @@ def prose(md, here, names): return callouts(link_pages(link_names(md, here, name
 def markdown(source): return dict(cell_type='markdown', metadata={}, source=source)
 
 
+def ticks(text): return re.sub(r'`([^`]+)`', r'<code>\1</code>', escape(text))
+
+
 def api_head(found, here, lines, shown):
-    "The line above exported code: each name, its place in the package, a link to its source; then signature and docstring."
-    parts = []
-    for e in found:
+    "The line above exported code: its names, a link to the source of each; then, where the code is folded, signature and docstring."
+    objects = [f'```{{py:{e.kind}}} {e.name}\n:module: {e.module}\n:no-typesetting:\n```\n' for e in found]
+    def name(e):
         source = f'{href(here, "source/" + e.module)}.html#L{lines[e.module].get(e.name, 1)}'
-        obj = {'data': 'data', 'class': 'class', 'method': 'method', 'function': 'function'}[e.kind]
-        parts.append(f'```{{py:{obj}}} {e.name}\n:module: {e.module}\n:no-typesetting:\n```\n')
-        parts.append(f'<div class="api-head" id="{e.anchor}"><code>{e.name}</code><span>{e.module}</span>'
-                     f'<a href="{source}">source</a></div>\n')
-        if not shown and e.kind != 'data':
-            parts.append(f'```python\n{e.signature}\n```\n' + (f'\n{e.doc}\n' if e.doc else ''))
-    return '\n'.join(parts)
+        return f'<span id="{e.anchor}"><a id="{e.module}.{e.name}"></a><code>{e.name}</code> <a href="{source}" aria-label="source of {e.name}">source</a></span>'
+    def line(es): return f'<div class="api-head">{"".join(map(name, es))}<span class="where">{es[0].module}</span></div>\n'
+    if shown or all(e.kind == 'data' for e in found): return '\n'.join(objects) + '\n' + line(found)
+    parts = [line([e]) + ('' if e.kind == 'data' else f'\n```python\n{e.signature}\n```\n\n{e.doc}\n') for e in found]
+    return '\n'.join(objects + parts)
 
 
 def alt_text(cell, section):
@@ -173,12 +175,13 @@ def write(name, text):
 def toctree(items, **options): return '\n'.join(['```{toctree}', *(f':{k}: {v}'.rstrip() for k, v in options.items()), '', *items, '```'])
 
 
-def row(path, here, names=None):
+def row(path, here):
+    "One notebook in a list."
     h = head(path)
     mod = f'<code>{module(path)}</code>' if module(path) else ''
     time = f'{h["seconds"]:g} s' if h['seconds'] else ''
     return (f'<li><a href="{href(here, page(path))}.html">{escape(h["title"])}</a> <span class="minor">{time} {mod}</span>'
-            f'<br>{escape(re.sub(r"[`*]", "", h["summary"]))}</li>')
+            f'<br>{ticks(h["summary"])}</li>')
 
 
 def lesson_pages(by_lesson):
@@ -201,7 +204,7 @@ def api_page(found):
     parts = ['# API', 'Every public name, by module; each links to the page that teaches it. '
              'The search box finds them too, and [the index](genindex) lists them by letter.']
     for mod, names in sorted(by_module.items()):
-        rows = ''.join(f'<li><a href="{e.page}.html#{e.anchor}"><code>{n}</code></a> <span>{escape(e.doc.split(chr(10))[0])}</span></li>'
+        rows = ''.join(f'<li><a href="{e.page}.html#{e.anchor}"><code>{n}</code></a> <span>{ticks(e.doc.split(chr(10))[0])}</span></li>'
                        for n, e in sorted(names.items(), key=lambda o: o[0].lower()))
         parts.append(f'## {mod}\n\n<p class="minor"><a href="source/{mod}.html">source</a></p>\n<ul class="api">{rows}</ul>')
     parts.append(toctree([f'source/{m}' for m in sorted(by_module)], hidden='', maxdepth=1))
@@ -240,27 +243,28 @@ def prepare():
     home.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
 
 
-def build(strict=True):
-    "Sphinx: _build/src -> _site; then the notebooks themselves, for download."
+def build():
+    "Sphinx: _build/src -> _site; then the notebooks themselves, for download. Returns what Sphinx warned of."
     for folder in (html, out): shutil.rmtree(folder, ignore_errors=True)
     cmd = [sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-d', str(root/'_build'/'doctrees'), '-E', str(src), str(html)]
-    done = subprocess.run(cmd + (['-W', '--keep-going'] if strict else []))
+    done = subprocess.run(cmd, capture_output=True, text=True)
+    if done.returncode: return done.stdout + done.stderr
     html.rename(out)
     for path in notebooks():
         to = out/'_notebooks'/path.relative_to(nbs)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, to)
     (out/'.nojekyll').touch()
-    return done.returncode
+    return done.stderr.replace(f'{src}/', '').strip()
 
 
 def main():
+    "Build, check, say what is wrong; the exit status is 1 when anything is."
     prepare()
-    bad = build()
-    if not bad:
-        from check_site import problems
-        bad = problems(out)
-        print('\n'.join(bad) if bad else f'the site is in {out.name}/: open {out.name}/index.html')
+    said = build()
+    bad = [said] if said else []
+    if out.exists(): bad += problems(out)
+    print('\n'.join(bad + [f'the site is in {out.name}/: open {out.name}/index.html'] if out.exists() else bad))
     return 1 if bad else 0
 
 

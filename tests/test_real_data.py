@@ -1,0 +1,14 @@
+"The recipes on real data from a mirror (COURSE_LIB_MIRROR: a folder or an address): shortened runs, each with a floor."
+import os
+
+import pytest
+
+pytestmark = [pytest.mark.real,
+              pytest.mark.skipif(not os.environ.get('COURSE_LIB_MIRROR'), reason='COURSE_LIB_MIRROR names no mirror of real data')]
+
+
+@pytest.fixture(autouse=True)
+def real_data(monkeypatch, tmp_path):
+    "Real data instead of generated ones, in a cache that is thrown away."
+    monkeypatch.delenv('COURSE_LIB_DATA', raising=False)
+    monkeypatch.setenv('COURSE_LIB_HOME', str(tmp_path/'cache'))
