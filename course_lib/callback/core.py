@@ -154,7 +154,7 @@ def _with_events(self:TrainLoop, work, name, cancel, always=False):
         raise
     self('after_' + name)
 
-# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #7e8cbd09
+# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #164af9ab
 @patch
 def fit(self:TrainLoop,
         n_epoch:int,       # how many times through the training data
@@ -164,7 +164,8 @@ def fit(self:TrainLoop,
     "Train for `n_epoch` epochs; after each, look at the validation set."
     self.n_epoch, self.start_epoch, self.train_iter, self.interrupted = n_epoch, start_epoch, 0, False
     with self.added_cbs(cbs):
-        try: self._with_events(self._epochs, 'fit', CancelFitException, always=True)
+        try:
+            with self._explained(): self._with_events(self._epochs, 'fit', CancelFitException, always=True)
         except KeyboardInterrupt: self._was_interrupted()
         finally: self._cleanup()
 
@@ -236,14 +237,20 @@ def _count(self:TrainLoop):
     self.train_iter += 1
     if self.n_iter: self.pct_train = (self.epoch + (self.iter + 1) / self.n_iter) / self.n_epoch
 
-# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #96472b42
+# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #e53d0c31
 @patch
 def split(self:TrainLoop, batch)->tuple: # (inputs, targets), each a tuple
     "Take a batch apart, on the model's device."
     if not isinstance(batch, (tuple, list)): batch = (batch,)
     if self.device is not None and any(getattr(o, 'device', None) != self.device for o in batch): batch = to_device(batch, self.device)
-    n = getattr(self.dls, 'n_inp', None) or max(1, len(batch) - 1)
+    n = self.n_inp or max(1, len(batch) - 1)
     return tuple(batch[:n]), tuple(batch[n:])
+
+@patch(as_prop=True)
+def n_inp(self:TrainLoop)->int: # None: not known
+    "How many parts of a batch are inputs, if the data say so (they are asked once)."
+    if self.__dict__.get('_asked') is not self.dls: self._asked, self._n_inp = self.dls, getattr(self.dls, 'n_inp', None)
+    return self._n_inp
 
 def n_batches(dl)->int: # None when the loader cannot say
     "How many batches `dl` has."
@@ -261,11 +268,14 @@ def no_batches(dl)->str: # the message
                          f'Use a batch size of at most {n}, or drop_last=False.')
     return 'no batch to train on: the training set is empty. Look at dls.train (a generator is used up after one epoch: pass a list or a loader).'
 
-# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #c0ae415c
+# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #074ff96c
 @patch
 def _was_interrupted(self:TrainLoop):
     self.interrupted = True
     print(f'Interrupted in epoch {self.epoch}, batch {getattr(self, "iter", 0) + 1}. The weights learnt so far are kept.')
+
+@patch
+def _explained(self:TrainLoop): return nullcontext() # `Learner` adds advice to errors here
 
 @patch
 def _cleanup(self:TrainLoop):
