@@ -23,26 +23,29 @@ def sgd_step(p,         # the parameter: changed in place
     "Walk down the gradient."
     p.data.add_(p.grad, alpha=-lr)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #3950c952
-def step_stat(p, step:int=0, **kwargs)->dict: # new state: `step`
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #0f856229
+def step_stat(p,          # the parameter
+              step:int=0, # state: steps taken so far
+              **kwargs)->dict: # new state: `step`
     "Count the steps taken with `p`."
     return {'step': step + 1}
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #5e0086c1
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #61b92be6
 def _groups(params, **names):
     "`params` as a list of torch's group dictionaries; `names` renames our hyper-parameters to torch's."
     params = list(params)
-    if not params: raise ValueError('There are no parameters to train: is the model empty, or did a generator get used up?')
+    if not params: raise ValueError('There are no parameters to train: is the model empty, or a generator used up?')
     if isinstance(params[0], torch.Tensor): params = [params]
     groups = [g if isinstance(g, dict) else {'params': list(g)} for g in params]
     return [{names.get(k, k): v for k, v in g.items()} for g in groups]
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #6d3b2ab9
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #c1875486
 class Optimizer(optim.Optimizer):
-    "An optimizer made of steps: each is called as `f(p, **hypers, **state of p)`; a returned dict updates the state of `p`."
-    def __init__(self, params,  # tensors, lists of tensors (one list a group), or dicts with 'params' and hyper-parameters
-                 cbs,           # the steps, in order
-                 **hypers):     # lr=…, mom=… and whatever else the steps take
+    "An optimizer made of steps: each is called as `f(p, **hypers, **state)`; a returned dict is new state of `p`."
+    def __init__(self,
+                 params,    # tensors, lists of tensors (one list a group), or dicts with 'params' and hyper-parameters
+                 cbs,       # the steps, in order
+                 **hypers): # lr=…, mom=… and whatever else the steps take
         self.cbs = list(cbs) if isinstance(cbs, (list, tuple)) else [cbs]
         defaults = {}
         for f in self.cbs: defaults.update(getattr(getattr(f, 'func', f), 'defaults', {}))
@@ -59,8 +62,8 @@ class Optimizer(optim.Optimizer):
                 for f in self.cbs: self.state[p].update(f(p, **{**hypers, **self.state[p]}) or {})
         return loss
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #cbfbc80e
-def average_grad(p,
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #597e11dd
+def average_grad(p,                    # the parameter
                  mom:float,            # share of the old average that is kept
                  dampening:bool=False, # scale the new gradient by `1 - mom`, so that the sum becomes a true average
                  grad_avg=None,        # state
@@ -70,15 +73,16 @@ def average_grad(p,
     return {'grad_avg': grad_avg.mul_(mom).add_(p.grad, alpha=1 - mom if dampening else 1)}
 average_grad.defaults = dict(mom=0.9)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #363a8951
-def momentum_step(p, lr:float,
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #a69bbd52
+def momentum_step(p,        # the parameter: changed in place
+                  lr:float, # learning rate
                   grad_avg, # from `average_grad`
                   **kwargs):
     "Walk along the averaged gradient."
     p.data.add_(grad_avg, alpha=-lr)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #00b6f78f
-def average_sqr_grad(p,
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #6f734239
+def average_sqr_grad(p,                   # the parameter
                      sqr_mom:float,       # share of the old average that is kept
                      dampening:bool=True, # as in `average_grad`
                      sqr_avg=None,        # state
@@ -88,8 +92,9 @@ def average_sqr_grad(p,
     return {'sqr_avg': sqr_avg.mul_(sqr_mom).addcmul_(p.grad, p.grad, value=1 - sqr_mom if dampening else 1)}
 average_sqr_grad.defaults = dict(sqr_mom=0.99)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #6152cdc3
-def rms_prop_step(p, lr:float,
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #8b920ed2
+def rms_prop_step(p,             # the parameter: changed in place
+                  lr:float,      # learning rate
                   sqr_avg,       # from `average_sqr_grad`
                   eps:float,     # keeps the division finite
                   grad_avg=None, # from `average_grad`, if that runs before; else the gradient itself
@@ -98,10 +103,15 @@ def rms_prop_step(p, lr:float,
     p.data.addcdiv_(p.grad if grad_avg is None else grad_avg, sqr_avg.sqrt().add_(eps), value=-lr)
 rms_prop_step.defaults = dict(eps=1e-8)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #eb633f3a
-def adam_step(p, lr:float, mom:float, step:int, sqr_mom:float,
-              grad_avg, sqr_avg, # running averages, both dampened
-              eps:float,         # keeps the division finite
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #d3291cc6
+def adam_step(p,             # the parameter: changed in place
+              lr:float,      # learning rate
+              mom:float,     # share of `grad_avg` kept each step
+              step:int,      # from `step_stat`
+              sqr_mom:float, # share of `sqr_avg` kept each step
+              grad_avg,      # from `average_grad`, dampened
+              sqr_avg,       # from `average_sqr_grad`
+              eps:float,     # keeps the division finite
               **kwargs):
     "Walk along the averaged gradient over the root of the averaged square, both corrected for their start at zero."
     grad = grad_avg / (1 - mom**step)
@@ -109,13 +119,18 @@ def adam_step(p, lr:float, mom:float, step:int, sqr_mom:float,
     p.data.addcdiv_(grad, size.add_(eps), value=-lr)
 adam_step.defaults = dict(eps=1e-5)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #45124855
-def l2_reg(p, lr:float, wd:float, **kwargs):
-    "Add the gradient of a penalty on the squared weights (to `p.grad`, in place)."
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #3743b999
+def l2_reg(p,        # the parameter: its gradient is changed in place
+           wd:float, # weight decay
+           **kwargs):
+    "Add the gradient of a penalty on the squared weights."
     if wd != 0: p.grad.add_(p.data, alpha=wd)
 l2_reg.defaults = dict(wd=0.)
 
-def weight_decay(p, lr:float, wd:float, **kwargs):
+def weight_decay(p,        # the parameter: changed in place
+                 lr:float, # learning rate
+                 wd:float, # weight decay
+                 **kwargs):
     "Shrink the weight itself."
     if wd != 0: p.data.mul_(1 - lr * wd)
 weight_decay.defaults = dict(wd=0.)
@@ -133,18 +148,21 @@ def _aligned(t, p):
     "`t` in the memory order of parameter `p`."
     return t if t.stride() == p.stride() or _order(t) == _order(p) else torch.empty_like(p).copy_(t)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #d84a064f
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #4b52f47b
 class _Prepared:
-    "What ours do before torch's own step: decoupled weight decay, and memory order, which the fused loops take for granted."
+    "What ours do before torch's own step: decoupled decay, and the memory order that fused loops take for granted."
     _orders = None
     def step(self, closure=None):
         loss = None if closure is None else torch.enable_grad()(closure)()
         if self.defaults.get('fused'): self._align([p for g in self.param_groups for p in g['params'] if p.ndim > 1])
         for g in self.param_groups:
-            if g.get('wd'):
-                with torch.no_grad(): torch._foreach_mul_([p for p in g['params'] if p.grad is not None], 1 - g['lr'] * g['wd'])
+            if g.get('wd'): self._shrink([p for p in g['params'] if p.grad is not None], 1 - g['lr'] * g['wd'])
         super().step()
         return loss
+
+    @torch.no_grad()
+    def _shrink(self, ps, by):
+        if ps: torch._foreach_mul_(ps, by)
 
     def _align(self, ps):
         orders = [p.stride() for p in ps]
@@ -165,7 +183,7 @@ class _AdamW(_Prepared, optim.AdamW): pass
 class _SGD(_Prepared, optim.SGD): pass
 class _RMSProp(_Prepared, optim.RMSprop): pass
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #10858ef6
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #bdf1fa26
 def _adam_group(g, mom, sqr_mom):
     "torch keeps both of Adam's momenta in one pair, `betas`."
     if 'mom' in g or 'sqr_mom' in g: g['betas'] = (g.pop('mom', mom), g.pop('sqr_mom', sqr_mom))
@@ -184,11 +202,23 @@ def Adam(params,                 # as for `Optimizer`
     "Adam with decoupled weight decay: `torch.optim.AdamW` under the names of this course."
     groups = [_adam_group(g, mom, sqr_mom) for g in _groups(params, wd='weight_decay')]
     fused = _can_fuse(groups) if fused is None else fused
-    return (_AdamW if decouple_wd else _Adam)(groups, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=fused)
+    make = _AdamW if decouple_wd else _Adam
+    return make(groups, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd, fused=fused)
 
 AdamW = Adam # the paper's name for the decoupled form, our default
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #323dfd5d
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #6cf0af60
+def _own_decay(make, groups, wd, decouple, **kwargs):
+    "torch's optimizer with its own L2 penalty, or with our decoupled decay under the name `wd`."
+    opt = make(groups, weight_decay=0. if decouple else wd, **kwargs)
+    if decouple:
+        opt.defaults['wd'] = wd
+        for g in opt.param_groups: g.setdefault('wd', wd)
+    return opt
+
+def _decay_name(decouple): return {'weight_decay': 'wd'} if decouple else {'wd': 'weight_decay'}
+
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #147836a9
 @register
 def SGD(params,                # as for `Optimizer`
         lr:float=1e-3,         # learning rate
@@ -198,13 +228,10 @@ def SGD(params,                # as for `Optimizer`
         fused:bool=None,       # one pass in C++ (default: where it can be had)
        )->optim.Optimizer:
     "Stochastic gradient descent, with momentum if you like: `torch.optim.SGD` under the names of this course."
-    groups = _groups(params, mom='momentum', **({'weight_decay': 'wd'} if decouple_wd else {'wd': 'weight_decay'}))
-    if fused is None: fused = _can_fuse(groups) and not (decouple_wd and groups[0]['params'] and groups[0]['params'][0].is_cuda)
-    opt = _SGD(groups, lr=lr, momentum=mom, weight_decay=0. if decouple_wd else wd, fused=fused)
-    if decouple_wd:
-        opt.defaults['wd'] = wd
-        for g in opt.param_groups: g.setdefault('wd', wd)
-    return opt
+    groups = _groups(params, mom='momentum', **_decay_name(decouple_wd))
+    if fused is None: # a GPU's loss scaler hands overflows to the fused step, where our decay would not hear of them
+        fused = _can_fuse(groups) and not (decouple_wd and any(p.is_cuda for g in groups for p in g['params']))
+    return _own_decay(_SGD, groups, wd, decouple_wd, lr=lr, momentum=mom, fused=fused)
 
 @register
 def RMSProp(params,                # as for `Optimizer`
@@ -215,16 +242,11 @@ def RMSProp(params,                # as for `Optimizer`
             wd:float=0.,           # weight decay
             decouple_wd:bool=True, # shrink the weights themselves; False: L2
            )->optim.Optimizer:
-    "Steps divided by the usual size of each weight's gradient: `torch.optim.RMSprop` under the names of this course."
-    names = {'weight_decay': 'wd'} if decouple_wd else {'wd': 'weight_decay'}
-    groups = _groups(params, mom='momentum', sqr_mom='alpha', **names)
-    opt = _RMSProp(groups, lr=lr, alpha=sqr_mom, eps=eps, momentum=mom, weight_decay=0. if decouple_wd else wd, foreach=True)
-    if decouple_wd:
-        opt.defaults['wd'] = wd
-        for g in opt.param_groups: g.setdefault('wd', wd)
-    return opt
+    "Steps divided by the usual size of each gradient: `torch.optim.RMSprop` under the names of this course."
+    groups = _groups(params, mom='momentum', sqr_mom='alpha', **_decay_name(decouple_wd))
+    return _own_decay(_RMSProp, groups, wd, decouple_wd, lr=lr, alpha=sqr_mom, eps=eps, momentum=mom, foreach=True)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #26404054
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #c22face9
 def _set(g, name, value):
     if name in g: g[name] = value
     elif name == 'mom' and 'betas' in g: g['betas'] = (value, g['betas'][1])
@@ -240,7 +262,8 @@ def set_hypers(opt,       # any torch optimizer
         each = value if isinstance(value, (list, tuple)) else repeat(value)
         for g, v in zip(opt.param_groups, each): _set(g, name, v)
 
-def get_hypers(opt)->list[dict]: # one dict a group
+def get_hypers(opt, # any torch optimizer
+              )->list[dict]: # one dict a group
     "The hyper-parameters of each group by the names of this course."
     def one(g):
         mom, sqr_mom = g.get('betas', (g.get('momentum', g.get('mom')), g.get('alpha', g.get('sqr_mom'))))
@@ -248,7 +271,7 @@ def get_hypers(opt)->list[dict]: # one dict a group
         return {k: v for k, v in named.items() if v is not None}
     return [one(g) for g in opt.param_groups]
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #69e7bb9a
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #678ac746
 def check_adagrad_step(answer # your step: (p, lr, eps, sqr_sum=None, **kwargs) -> dict
                       )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
