@@ -6,9 +6,10 @@
 __all__ = ['BaseLoss', 'MSELossFlat', 'L1LossFlat', 'CrossEntropyLossFlat', 'BCEWithLogitsLossFlat', 'BCELossFlat',
            'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'check_cross_entropy']
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #1ddb0442
+# %% ../nbs/3_multi_label/01_losses.ipynb #73c8966f
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 
 from .torch_core import Configurable, register
@@ -23,97 +24,76 @@ def _misfit(loss, pred, targ, fix):
 
 def _full(pred): return pred.float() if pred.dtype in (torch.float16, torch.bfloat16) else pred
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #ea778346
+# %% ../nbs/3_multi_label/01_losses.ipynb #fef1cae5
 class BaseLoss(Configurable):
     "A torch loss on flattened values: `loss(pred, targ)`."
-    def __init__(self, loss_cls=nn.MSELoss, # class of the torch loss inside (`register` your own to save learners with it)
-                 *args, **kwargs):          # its arguments, `reduction` ('mean', 'sum', 'none') among them
+    def __init__(self,
+                 loss_cls=nn.MSELoss, # class of the torch loss inside (`register` your own, to save learners with it)
+                 *args, **kwargs):    # its arguments, `reduction` ('mean', 'sum', 'none') among them
         self.func = loss_cls(*args, **kwargs)
 
     def __call__(self, pred, targ): return self.func.forward(*self.prepare(pred, targ))
+    def __repr__(self): return f'FlattenedLoss of {self.func}'
 
     def prepare(self, pred, targ):
         "Predictions and targets of one shape and type."
-        if targ.dtype != pred.dtype: pred, targ = _full(pred), targ.to(torch.promote_types(pred.dtype, torch.float32))
-        if pred.shape == targ.shape and pred.dtype == targ.dtype: return pred, targ
-        if pred.shape[:1] != targ.shape[:1] or pred.numel() != targ.numel(): raise _misfit(self, pred, targ, self.fix(pred, targ))
-        return _full(pred).reshape(-1), targ.reshape(-1)
+        if targ.dtype != pred.dtype:
+            pred = _full(pred)
+            targ = targ.to(pred.dtype)
+        if pred.shape == targ.shape: return pred, targ
+        if pred.shape[:1] == targ.shape[:1] and pred.numel() == targ.numel(): return pred.reshape(-1), targ.reshape(-1)
+        raise _misfit(self, pred, targ, self._fix(pred, targ))
 
-    def fix(self, pred, targ)->str:
+    def _fix(self, pred, targ)->str:
         "What to do about shapes that do not fit."
         if pred.shape[:1] != targ.shape[:1]: return 'Both need one row an item: look at the first numbers.'
-        return f'Fix: n_out={targ[0].numel()}, so that the model gives one number for each target, or a loss for classes.'
+        return f'Fix: n_out={targ[0].numel()}, one number for each target, or a loss for classes.'
 
-    def activation(self, pred):
-        "Model outputs as what a person reads (probabilities, for classes)."
-        return pred
-    def decodes(self, pred):
-        "Activated outputs as decisions."
-        return pred
+# %% ../nbs/3_multi_label/01_losses.ipynb #083f0c22
+@patch
+def activation(self:BaseLoss, pred): # model outputs
+    "Model outputs as what a person reads (probabilities, for classes)."
+    return pred
 
-    @property
-    def reduction(self)->str: # 'mean', 'sum', or 'none' for one value an element
-        "How the single losses are put together; assign to change it."
-        return self.func.reduction
-    @reduction.setter
-    def reduction(self, how): self.func.reduction = how
+@patch
+def decodes(self:BaseLoss, pred): # activated outputs
+    "Activated outputs as decisions."
+    return pred
 
-    def to(self, device):
-        "Move class weights to `device`."
-        self.func.to(device)
-        return self
-    def __repr__(self): return f'FlattenedLoss of {self.func}'
+@patch
+def to(self:BaseLoss, device): # a torch device
+    "Move class weights to `device`."
+    self.func.to(device)
+    return self
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #385231db
-for _cls in (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss):
-    register(_cls)
+def _set_reduction(self, how): self.func.reduction = how
+BaseLoss.reduction = property(lambda self: self.func.reduction, _set_reduction, doc="'mean', 'sum' or 'none'")
+
+# %% ../nbs/3_multi_label/01_losses.ipynb #edbc98fd
+for _cls in (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCELoss, nn.BCEWithLogitsLoss,
+             nn.CrossEntropyLoss): register(_cls)
 
 class MSELossFlat(BaseLoss):
     "Mean squared error."
-    def __init__(self, reduction='mean'): super().__init__(nn.MSELoss, reduction=reduction)
+    def __init__(self, reduction:str='mean'): # 'mean', 'sum' or 'none'
+        super().__init__(nn.MSELoss, reduction=reduction)
 
 class L1LossFlat(BaseLoss):
     "Mean absolute error."
-    def __init__(self, reduction='mean'): super().__init__(nn.L1Loss, reduction=reduction)
+    def __init__(self, reduction:str='mean'): # 'mean', 'sum' or 'none'
+        super().__init__(nn.L1Loss, reduction=reduction)
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #57fc1f7f
+# %% ../nbs/3_multi_label/01_losses.ipynb #9b14919b
 class CrossEntropyLossFlat(BaseLoss):
     "Cross entropy over the scores along `axis`; targets are class numbers, or a probability for each class."
     def __init__(self, axis:int=-1,              # the dimension of the classes
                  weight=None,                    # one weight a class: larger for the rare ones
                  ignore_index:int=-100,          # targets with this number do not count
                  reduction:str='mean',           # 'mean', 'sum' or 'none'
-                 label_smoothing:float=0.,       # share of the target spread over all classes
-                ):
+                 label_smoothing:float=0.):      # share of the target spread over all classes
         super().__init__(nn.CrossEntropyLoss, weight=weight, ignore_index=ignore_index, reduction=reduction,
                          label_smoothing=label_smoothing)
         self.axis = axis
-
-    def __call__(self, pred, targ):
-        pred, targ = self.prepare(pred, targ)
-        if self.func.weight is not None and self.func.weight.device != pred.device: self.to(pred.device)
-        try: loss = self.func.forward(pred, targ)
-        except IndexError as e:
-            raise ValueError(f'{type(self).__name__}: the model gives scores for {pred.shape[1]} classes, numbered from 0, but '
-                             f'the targets hold {e.args[0].split()[1]}. Fix: n_out = the number of classes.') from None
-        return loss.reshape(-1) if loss.ndim > 1 else loss
-
-    def prepare(self, pred, targ):
-        "Rows of scores, and a class number (or probabilities) for each."
-        pred, classes = _full(pred), pred.shape[self.axis] if pred.ndim > 1 else 0
-        soft = targ.is_floating_point() and targ.shape == pred.shape
-        if not soft and targ.numel() * classes != pred.numel(): raise _misfit(self, pred, targ, self.fix(pred, targ))
-        targ = targ.to(pred.dtype) if soft else targ.long()
-        if self.axis == 1 and pred.ndim > 2 and pred.is_contiguous(): # torch has a faster way for this layout
-            return pred, targ if soft else targ.reshape(len(pred), *pred.shape[2:])
-        rows = lambda t: t if t.ndim == 2 else t.movedim(self.axis, -1).reshape(-1, classes)
-        return rows(pred), rows(targ) if soft else targ.reshape(-1)
-
-    def fix(self, pred, targ):
-        "What to do about shapes that do not fit."
-        if pred.ndim < 2: return 'Fix: n_out = the number of classes (one score each), or MSELossFlat() if the target is a number.'
-        if pred.shape == targ.shape: return 'Fix: targ.argmax(-1) for one class an item, BCEWithLogitsLossFlat() for several.'
-        return f'Each row of {pred.shape[self.axis]} scores (axis={self.axis}) needs exactly one target.'
 
     def activation(self, pred):
         "Probabilities: softmax over the classes."
@@ -122,7 +102,42 @@ class CrossEntropyLossFlat(BaseLoss):
         "The likeliest class."
         return pred.argmax(dim=self.axis)
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #585ecde1
+# %% ../nbs/3_multi_label/01_losses.ipynb #82c57ba7
+@patch
+def prepare(self:CrossEntropyLossFlat,
+            pred,  # scores
+            targ): # class numbers, or probabilities in the shape of `pred`
+    "Rows of scores, and a class number (or probabilities) for each."
+    pred, classes = _full(pred), pred.shape[self.axis] if pred.ndim > 1 else 0
+    soft = targ.is_floating_point() and targ.shape == pred.shape
+    if not soft and targ.numel() * classes != pred.numel(): raise _misfit(self, pred, targ, self._fix(pred, targ))
+    targ = targ.to(pred.dtype) if soft else targ.long()
+    if self.axis == 1 and pred.ndim > 2 and pred.is_contiguous(): # torch has a faster way for this layout
+        return pred, targ if soft else targ.reshape(len(pred), *pred.shape[2:])
+    rows = lambda t: t if t.ndim == 2 else t.movedim(self.axis, -1).reshape(-1, classes)
+    return rows(pred), rows(targ) if soft else targ.reshape(-1)
+
+@patch
+def _fix(self:CrossEntropyLossFlat,
+        pred,         # scores
+        targ)->str:   # targets
+    "What to do about shapes that do not fit."
+    if pred.ndim < 2: return 'Fix: n_out = the number of classes, or MSELossFlat() if the target is a number.'
+    if pred.shape == targ.shape: return 'Fix: targ.argmax(-1) for one class an item, BCEWithLogitsLossFlat for several.'
+    return f'Each row of {pred.shape[self.axis]} scores (axis={self.axis}) needs exactly one target.'
+
+# %% ../nbs/3_multi_label/01_losses.ipynb #915df0cd
+@patch
+def __call__(self:CrossEntropyLossFlat, pred, targ): # scores and targets
+    pred, targ = self.prepare(pred, targ)
+    if self.func.weight is not None and self.func.weight.device != pred.device: self.to(pred.device)
+    try: loss = self.func.forward(pred, targ)
+    except IndexError as e: # torch: "Target 5 is out of bounds."
+        raise ValueError(f'{type(self).__name__}: the model gives scores for {pred.shape[1]} classes, numbered from 0, '
+                         f'but the targets hold {e.args[0].split()[1]}. Fix: n_out = the number of classes.') from None
+    return loss.reshape(-1) if loss.ndim > 1 else loss
+
+# %% ../nbs/3_multi_label/01_losses.ipynb #4a088c8d
 class BCEWithLogitsLossFlat(BaseLoss):
     "Binary cross entropy on scores: each output is a yes-or-no question of its own."
     def __init__(self, thresh:float=0.5,   # probability from which `decodes` says yes
@@ -138,11 +153,6 @@ class BCEWithLogitsLossFlat(BaseLoss):
             if w.device != pred.device: self.to(pred.device)
         return super().__call__(pred, targ)
 
-    def fix(self, pred, targ):
-        "What to do about shapes that do not fit."
-        if pred.shape[:1] != targ.shape[:1] or targ.ndim > 1: return super().fix(pred, targ)
-        return f'Fix: one column a tag (one-hot, {pred.shape[-1]} columns), or CrossEntropyLossFlat() for one class an item.'
-
     def activation(self, pred):
         "Probabilities: the sigmoid of each score."
         return pred.sigmoid()
@@ -150,25 +160,41 @@ class BCEWithLogitsLossFlat(BaseLoss):
         "Which probabilities are above `thresh`."
         return pred > self.thresh
 
+# %% ../nbs/3_multi_label/01_losses.ipynb #b6d95f16
+@patch
+def _fix(self:BCEWithLogitsLossFlat,
+        pred,         # scores
+        targ)->str:   # targets
+    "What to do about shapes that do not fit."
+    if pred.shape[:1] != targ.shape[:1] or targ.ndim > 1: return BaseLoss._fix(self, pred, targ)
+    return f'Fix: one-hot, {pred.shape[-1]} columns, one a tag; or CrossEntropyLossFlat() for one class an item.'
+
 class BCELossFlat(BCEWithLogitsLossFlat):
     "Binary cross entropy on probabilities, for models that end in a sigmoid."
-    def __init__(self, thresh:float=0.5, weight=None, reduction:str='mean'):
+    def __init__(self, thresh:float=0.5,   # probability from which `decodes` says yes
+                 weight=None,              # weight of each output
+                 reduction:str='mean'):    # 'mean', 'sum' or 'none'
         super().__init__(thresh)
         self.func = nn.BCELoss(weight=weight, reduction=reduction)
     def activation(self, pred):
         "Nothing: these are probabilities."
         return pred
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #aac0ff18
+# %% ../nbs/3_multi_label/01_losses.ipynb #6b122da6
 class LabelSmoothingCrossEntropy(CrossEntropyLossFlat):
     "Cross entropy that gives `eps` of each target to all classes alike (Szegedy et al., 2015)."
-    def __init__(self, eps:float=0.1, axis:int=-1, weight=None, reduction:str='mean'):
+    def __init__(self, eps:float=0.1,        # share of each target spread over all classes
+                 axis:int=-1,                # the dimension of the classes
+                 weight=None,                # one weight a class
+                 reduction:str='mean'):      # 'mean', 'sum' or 'none'
         super().__init__(axis=axis, weight=weight, reduction=reduction, label_smoothing=eps)
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #a40e103b
+# %% ../nbs/3_multi_label/01_losses.ipynb #2009ac9b
 class FocalLoss(nn.Module):
     "Cross entropy times `(1 - p)**gamma`, p being the probability of the right class (Lin et al., 2017)."
-    def __init__(self, gamma:float=2., weight=None, reduction:str='mean'):
+    def __init__(self, gamma:float=2.,       # how fast easy items fade; 0 is plain cross entropy
+                 weight=None,                # one weight a class
+                 reduction:str='mean'):      # 'mean', 'sum' or 'none'
         super().__init__()
         self.gamma, self.reduction = gamma, reduction
         self.register_buffer('weight', weight)
@@ -181,18 +207,20 @@ class FocalLoss(nn.Module):
 class FocalLossFlat(CrossEntropyLossFlat):
     "`FocalLoss` on flattened scores."
     def __init__(self, gamma:float=2., # how fast easy items fade; 0 is plain cross entropy
-                 axis:int=-1, weight=None, reduction:str='mean'):
+                 axis:int=-1,     # the dimension of the classes
+                 weight=None,     # one weight a class
+                 reduction:str='mean'): # 'mean', 'sum' or 'none'
         super().__init__(axis=axis)
         self.func = FocalLoss(gamma, weight, reduction)
 
-# %% ../nbs/3_multi_label/01_losses.ipynb #b02070e0
+# %% ../nbs/3_multi_label/01_losses.ipynb #2ff50d12
 def check_cross_entropy(answer # your function: (scores n×c, class numbers n) -> mean loss
                        )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
     scores, label = torch.tensor([[2., 1., -1.], [0., 0., 0.]]), torch.tensor([0, 2])
     got, want = (float(f(scores, label)) for f in (answer, F.cross_entropy))
     if abs(got - 2 * want) < 1e-4: return 'the mean over the rows is wanted, not the sum'
-    if abs(got - want) > 1e-4: return f'for {scores.tolist()} and {label.tolist()} it should be {want:.4f}, yours is {got:.4f}'
+    if abs(got - want) > 1e-4: return f'for {scores.tolist()}, {label.tolist()} it should be {want:.4f}, not {got:.4f}'
     got = float(answer(scores * 1000, label))
     if got != got or got == float('inf'): return 'right for small scores, but not a number for scores of 1000'
     return 'all good'
