@@ -9,22 +9,23 @@ __all__ = ['Metric', 'AvgMetric', 'AccumMetric', 'flatten_check', 'mean_metric',
            'mse', 'mae', 'mape', 'rmse', 'exp_rmspe', 'R2Score', 'LogLoss', 'Perplexity', 'Dice', 'JaccardCoeff',
            'DiceMulti', 'JaccardCoeffMulti', 'skm_to_fastai', 'check_balanced']
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #5d5d2280
+# %% ../nbs/3_multi_label/02_metrics.ipynb #9a0d81cf
 import math
 from functools import partial
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 
-from .torch_core import Configurable, register, to_cpu, to_np
+from .torch_core import Configurable, map_tensors, register, to_cpu, to_np
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #3d59ac57
+# %% ../nbs/3_multi_label/02_metrics.ipynb #560c0596
 class Metric(Configurable):
     "A number about a whole data set: `reset()`, `accumulate(learn)` for every batch, then `value`."
     def reset(self):
         "Forget what was seen."
         raise NotImplementedError
-    def accumulate(self, learn):
+    def accumulate(self, learn): # has `pred` and `yb`
         "Take in the batch that `learn` has just predicted."
         self.add(learn.pred, *learn.yb)
     def add(self, pred, *targs):
@@ -45,7 +46,7 @@ class Metric(Configurable):
         "The title of its column."
         return self.__dict__.get('_name') or type(self).__name__.lower()
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #f29c4be4
+# %% ../nbs/3_multi_label/02_metrics.ipynb #c0169986
 def _named(f): # also through `partial`
     f = getattr(f, 'func', f)
     return getattr(f, '__name__', type(f).__name__.lower())
@@ -54,7 +55,7 @@ def _number(v, name):
     "`v` as a Python number."
     if not isinstance(v, torch.Tensor): return v
     if v.numel() == 1: return v.item()
-    raise ValueError(f'The metric {name} must return one number, but returned a tensor of shape {tuple(v.shape)}: take its mean?')
+    raise ValueError(f'The metric {name} must return one number, but returned shape {tuple(v.shape)}: take its mean?')
 
 def _weight(targs): # targets in a batch
     sizes = [t.numel() if len(targs) == 1 else len(t) for t in targs if isinstance(t, torch.Tensor)]
@@ -73,7 +74,7 @@ class AvgMetric(Metric):
     @property
     def value(self): return _number(self.total / self.count, self.name) if self.count else None
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #f2fee53a
+# %% ../nbs/3_multi_label/02_metrics.ipynb #1f44db43
 _activations = dict(no=lambda x: x, sigmoid=torch.sigmoid, softmax=partial(torch.softmax, dim=-1),
                     binarysoftmax=lambda x: x.softmax(-1)[..., -1])
 
@@ -88,19 +89,20 @@ class AccumMetric(Metric):
                  flatten:bool=True,     # one long row of each
                  name:str=None,         # title of the column (default: the function's name)
                  **kwargs):             # further arguments of `func`
-        if activation not in _activations: raise ValueError(f'activation is one of {list(_activations)}, not {activation!r}')
+        if activation not in _activations: raise ValueError(f'no activation {activation!r}: take {list(_activations)}')
         if thresh is not None and activation != 'no': _check_thresh(thresh)
         self.func, self.dim_argmax, self.activation, self.thresh = func, dim_argmax, _activations[activation], thresh
-        self.to_np, self.invert_arg, self.flatten, self.kwargs, self._name = to_np, invert_arg, flatten, kwargs, name or _named(func)
+        self.to_np, self.invert_arg, self.flatten = to_np, invert_arg, flatten
+        self.kwargs, self._name = kwargs, name or _named(func)
         self.reset()
 
     def reset(self): self.seen = []
     def add(self, pred, *targs):
         if self.dim_argmax is not None: pred = _classes(pred, self.dim_argmax, self.name)
-        else: pred = _map(self.activation, pred)
+        else: pred = map_tensors(self.activation, pred)
         if self.thresh is not None: pred = pred > self.thresh
         if self.flatten: pred, *targs = flatten_check(pred, *targs)
-        self.seen.append(_map(lambda t: t.detach(), (pred, *targs)))
+        self.seen.append(map_tensors(torch.Tensor.detach, (pred, *targs)))
 
     @property
     def value(self):
@@ -110,18 +112,16 @@ class AccumMetric(Metric):
         args = (*targs, pred) if self.invert_arg else (pred, *targs)
         return _number(self.func(*args, **self.kwargs), self.name)
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #34fdff64
-def _map(f, x): return type(x)(_map(f, o) for o in x) if isinstance(x, (tuple, list)) else f(x) if isinstance(x, torch.Tensor) else x
-
+# %% ../nbs/3_multi_label/02_metrics.ipynb #97a7fa7d
 def _joined(batches, name):
     "Batches of tensors, or of tuples of tensors, joined along their first dimension."
-    first = batches[0]
+    first, last = batches[0], batches[-1]
     if isinstance(first, (tuple, list)): return tuple(_joined(list(parts), name) for parts in zip(*batches))
-    if not isinstance(first, torch.Tensor): return [o for b in batches for o in (b if isinstance(b, (list, tuple)) else [b])]
-    try: return torch.cat([b.reshape(1) if b.ndim == 0 else b for b in batches])
+    if not isinstance(first, torch.Tensor): return batches
+    try: return torch.cat([torch.atleast_1d(b) for b in batches])
     except RuntimeError:
-        raise ValueError(f'The metric {name} gets batches of different shapes ({tuple(first.shape)}, {tuple(batches[-1].shape)}), '
-                         'which cannot be joined. Flatten in the function, and wrap it as AvgMetric(f) if it is a mean.') from None
+        raise ValueError(f'The metric {name} gets batches of shapes {tuple(first.shape)} to {tuple(last.shape)}, which '
+                         'cannot be joined. If the function is a mean, AvgMetric(f) needs no joining.') from None
 
 def _classes(pred, axis, name):
     if pred.ndim and pred.shape[axis] > 1: return pred.argmax(dim=axis)
@@ -133,21 +133,24 @@ def _check_thresh(thresh:float)->float:
     if 0 <= thresh <= 1: return thresh
     raise ValueError(f'thresh is a probability, from 0 to 1, not {thresh}')
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #bef07b50
-def flatten_check(pred, *targs)->tuple: # flat tensors of equal lengths
+# %% ../nbs/3_multi_label/02_metrics.ipynb #52cabd05
+def flatten_check(pred,   # a tensor
+                  *targs, # others of as many elements
+                 )->tuple: # flat tensors of equal lengths
     "All of them as long rows; ValueError if they differ in length."
     flat = [t.contiguous().view(-1) for t in (pred, *targs)]
     if len({len(t) for t in flat}) == 1: return tuple(flat)
-    raise ValueError(f'predictions and targets do not match: shapes {", ".join(str(tuple(t.shape)) for t in (pred, *targs))}. '
-                     'Each prediction needs exactly one target.')
+    shapes = ', '.join(str(tuple(t.shape)) for t in (pred, *targs))
+    raise ValueError(f'predictions and targets do not match: shapes {shapes}. Each prediction needs one target.')
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #0a8613f8
+# %% ../nbs/3_multi_label/02_metrics.ipynb #59a6fa9d
 def mean_metric(f): # function of (pred, targ)
     "Declare that `f` is a mean over items, so that a weighted average over batches is exact (a decorator)."
     f.is_mean = True
     return register(f)
 
-def mk_metric(m)->Metric: # a Metric, a class of metrics, or a function of (preds, targs)
+def mk_metric(m, # a Metric, a class of metrics, or a function of (preds, targs)
+             )->Metric:
     "`m` as a metric."
     if isinstance(m, type) and issubclass(m, Metric): return m()
     if isinstance(m, Metric): return m
@@ -183,22 +186,28 @@ class AvgSmoothLoss(Metric):
     @property
     def name(self): return 'loss'
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #6ec092ad
+# %% ../nbs/3_multi_label/02_metrics.ipynb #78864966
 @mean_metric
-def accuracy(inp,         # scores, classes along `axis`
-             targ,        # class numbers
-             axis:int=-1):
+def accuracy(inp,          # scores, classes along `axis`
+             targ,         # class numbers
+             axis:int=-1): # dimension of the classes
     "The share of items whose likeliest class is the target."
     pred, targ = flatten_check(_classes(inp, axis, 'accuracy'), targ)
     return (pred == targ).float().mean()
 
 @mean_metric
-def error_rate(inp, targ, axis:int=-1):
+def error_rate(inp,          # scores, classes along `axis`
+               targ,         # class numbers
+               axis:int=-1): # dimension of the classes
     "1 - `accuracy`."
     return 1 - accuracy(inp, targ, axis=axis)
 
+# %% ../nbs/3_multi_label/02_metrics.ipynb #90ce0395
 @mean_metric
-def top_k_accuracy(inp, targ, k:int=5, axis:int=-1):
+def top_k_accuracy(inp,          # scores, classes along `axis`
+                   targ,         # class numbers
+                   k:int=5,      # how many guesses count
+                   axis:int=-1): # dimension of the classes
     "The share of items whose target is among the `k` likeliest classes."
     if k > inp.shape[axis]: raise ValueError(f'k={k}, but there are only {inp.shape[axis]} classes')
     best = inp.topk(k=k, dim=axis)[1]
@@ -208,19 +217,19 @@ def top_k_accuracy(inp, targ, k:int=5, axis:int=-1):
 def accuracy_multi(inp,               # scores, or probabilities with `sigmoid=False`
                    targ,              # 0 or 1, of the same shape
                    thresh:float=0.5,  # probability from which the answer is yes
-                   sigmoid:bool=True):
+                   sigmoid:bool=True): # apply a sigmoid first
     "The share of yes-or-no answers that are right."
     inp, targ = flatten_check(inp, targ)
     return (((inp.sigmoid() if sigmoid else inp) > _check_thresh(thresh)) == targ.bool()).float().mean()
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #7e5b2d27
+# %% ../nbs/3_multi_label/02_metrics.ipynb #fa024a18
 def _fbeta_of(tp, fp, fn, beta):
     "F-beta from counts: precision at beta 0, recall at infinity; 0 where nothing is defined."
     if math.isinf(beta): up, down = tp, tp + fn
     else: up, down = (1 + beta**2) * tp, (1 + beta**2) * tp + beta**2 * fn + fp
     return torch.where(down > 0, up / down.clamp(min=1e-12), 0.)
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #bbf3c1f5
+# %% ../nbs/3_multi_label/02_metrics.ipynb #7d0ce67e
 def _counts(pred, targ):
     "tp, fp, fn: one number a class, from class numbers (1-d) or from yes-or-no columns (2-d)."
     if pred.ndim == 2:
@@ -231,12 +240,14 @@ def _counts(pred, targ):
     tp = torch.bincount(targ[pred == targ], minlength=c)
     return tp, torch.bincount(pred, minlength=c) - tp, torch.bincount(targ, minlength=c) - tp
 
+# %% ../nbs/3_multi_label/02_metrics.ipynb #0b4b679c
 def _fbeta(pred, targ, beta, average, pos_label=1, labels=None):
     if average == 'samples': return _fbeta_of(*_counts(pred.T, targ.T), beta).mean()
     tp, fp, fn = _counts(pred, targ)
     if labels is None: labels = range(len(tp)) if pred.ndim == 2 else (tp + fp + fn).nonzero()[:, 0].tolist()
+    if average == 'binary' and len(labels) > 2:
+        raise ValueError(f"there are {len(labels)} classes: choose average='macro', 'weighted' or 'micro'")
     if average == 'binary':
-        if len(labels) > 2: raise ValueError(f"there are {len(labels)} classes: choose average='macro', 'weighted' or 'micro'")
         return _fbeta_of(*(_at(v, pos_label) for v in (tp, fp, fn)), beta)
     tp, fp, fn = (torch.stack([_at(v, i) for i in labels]) for v in (tp, fp, fn))
     if average == 'micro': return _fbeta_of(tp.sum(), fp.sum(), fn.sum(), beta)
@@ -247,21 +258,26 @@ def _fbeta(pred, targ, beta, average, pos_label=1, labels=None):
 
 def _at(v, i): return v[i] if i < len(v) else v.new_zeros(())
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #ec86a63a
+# %% ../nbs/3_multi_label/02_metrics.ipynb #bf6a4104
 class FBeta(AccumMetric):
     "F-beta for one class an item."
-    _title, _beta = 'fbeta_score', None
+    _title = 'fbeta_score'
     def __init__(self, beta:float,           # recall counts this many times as much as precision
                  axis:int=-1,                # dimension of the classes
                  labels=None,                # only these class numbers (default: all that occur)
                  pos_label:int=1,            # the class that counts, for `average='binary'`
                  average:str='binary'):      # 'binary', 'macro', 'micro', 'weighted'
-        super().__init__(_fbeta, dim_argmax=axis, name=self._title, beta=beta, average=average, pos_label=pos_label, labels=labels)
+        super().__init__(_fbeta, dim_argmax=axis, name=self._title, beta=beta, average=average, pos_label=pos_label,
+                         labels=labels)
 
+# %% ../nbs/3_multi_label/02_metrics.ipynb #4d36f5e6
 class F1Score(FBeta):
     "F-beta with beta 1: precision and recall count alike."
     _title, _beta = 'f1_score', 1.
-    def __init__(self, axis:int=-1, labels=None, pos_label:int=1, average:str='binary'):
+    def __init__(self, axis:int=-1,          # dimension of the classes
+                 labels=None,                # only these class numbers (default: all that occur)
+                 pos_label:int=1,            # the class that counts, for `average='binary'`
+                 average:str='binary'):      # 'binary', 'macro', 'micro', 'weighted'
         super().__init__(self._beta, axis, labels, pos_label, average)
 
 class Precision(F1Score):
@@ -272,10 +288,10 @@ class Recall(F1Score):
     "Of those that are real, the share that was named."
     _title, _beta = 'recall_score', math.inf
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #3ce9233a
+# %% ../nbs/3_multi_label/02_metrics.ipynb #2441a7f6
 class FBetaMulti(AccumMetric):
     "F-beta for tags: a yes or no in every column."
-    _title, _beta = 'fbeta_score', None
+    _title = 'fbeta_score'
     def __init__(self, beta:float,           # recall counts this many times as much as precision
                  thresh:float=0.5,           # probability from which a tag counts as named
                  sigmoid:bool=True,          # False: predictions are probabilities already
@@ -284,10 +300,14 @@ class FBetaMulti(AccumMetric):
         super().__init__(_fbeta, activation='sigmoid' if sigmoid else 'no', thresh=_check_thresh(thresh), flatten=False,
                          name=self._title, beta=beta, average=average, labels=labels)
 
+# %% ../nbs/3_multi_label/02_metrics.ipynb #749a2ed6
 class F1ScoreMulti(FBetaMulti):
     "F-beta for tags with beta 1."
     _title, _beta = 'f1_score', 1.
-    def __init__(self, thresh:float=0.5, sigmoid:bool=True, labels=None, average:str='macro'):
+    def __init__(self, thresh:float=0.5,     # probability from which a tag counts as named
+                 sigmoid:bool=True,          # False: predictions are probabilities already
+                 labels=None,                # only these columns (default: all)
+                 average:str='macro'):       # 'macro', 'micro', 'weighted', 'samples'
         super().__init__(self._beta, thresh, sigmoid, labels, average)
 
 class PrecisionMulti(F1ScoreMulti):
@@ -298,7 +318,7 @@ class RecallMulti(F1ScoreMulti):
     "Of the real tags, the share that was named."
     _title, _beta = 'recall_score', math.inf
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #6779eac4
+# %% ../nbs/3_multi_label/02_metrics.ipynb #f94d5ae3
 def _auc(score, positive):
     "The share of (positive, negative) pairs in the right order, ties counting half; NaN if either kind is missing."
     positive = positive.bool()
@@ -308,22 +328,25 @@ def _auc(score, positive):
     rank = times.cumsum(0) - (times - 1) / 2 # tied scores share the mean of their ranks
     return (rank[place][positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0)
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #f48f81da
+# %% ../nbs/3_multi_label/02_metrics.ipynb #05774c9a
 def _roc_auc(prob, targ, average, multi_class):
-    c = prob.shape[-1]
-    if multi_class not in ('ovr', 'ovo'): raise ValueError(f"multi_class is 'ovr' or 'ovo', not {multi_class!r}")
-    if multi_class == 'ovr': return _auc_columns(prob, torch.stack([targ.reshape(-1) == i for i in range(c)], 1), average)
-    both = lambda i, j: (targ.reshape(-1) == i) | (targ.reshape(-1) == j)
-    return torch.stack([_auc(prob[both(i, j), i], targ.reshape(-1)[both(i, j)] == i) for i in range(c) for j in range(c) if i != j]).nanmean()
+    targ, classes = targ.reshape(-1), range(prob.shape[-1])
+    if multi_class == 'ovr': return _auc_columns(prob, torch.stack([targ == i for i in classes], 1), average)
+    if multi_class != 'ovo': raise ValueError(f"multi_class is 'ovr' or 'ovo', not {multi_class!r}")
+    def pair(i, j):
+        these = (targ == i) | (targ == j)
+        return _auc(prob[these, i], targ[these] == i)
+    return torch.stack([pair(i, j) for i in classes for j in classes if i != j]).nanmean()
 
 def _auc_columns(prob, yes, average):
     "The mean over the columns in which both answers occur."
     if average == 'micro': return _auc(prob.reshape(-1), yes.reshape(-1))
-    each, weight = torch.stack([_auc(prob[:, i], yes[:, i]) for i in range(prob.shape[1])]), yes.float().sum(0)
+    each, weight = torch.stack([_auc(p, y) for p, y in zip(prob.T, yes.T)]), yes.float().sum(0)
     if average == 'macro': return each.nanmean()
     if average == 'weighted': return (each * weight).nansum() / weight[~each.isnan()].sum()
     raise ValueError(f"average is 'macro', 'micro' or 'weighted', not {average!r}")
 
+# %% ../nbs/3_multi_label/02_metrics.ipynb #0eae9deb
 class RocAuc(AccumMetric):
     "Area under the ROC curve for one class an item."
     def __init__(self, axis:int=-1,            # dimension of the classes
@@ -331,7 +354,6 @@ class RocAuc(AccumMetric):
                  multi_class:str='ovr'):       # 'ovr' one class against the rest, 'ovo' one against one
         super().__init__(_roc_auc, flatten=False, name='roc_auc_score', average=average, multi_class=multi_class)
         self.activation = partial(torch.softmax, dim=axis)
-    def add(self, pred, targ): super().add(pred, targ.reshape(-1))
 
 class RocAucBinary(AccumMetric):
     "Area under the ROC curve for two classes: two scores an item, or one."
@@ -344,40 +366,47 @@ class RocAucBinary(AccumMetric):
 
 class RocAucMulti(AccumMetric):
     "Area under the ROC curve for tags; tags that never or always occur do not count."
-    def __init__(self, sigmoid:bool=True,      # has no effect on the order, and so none on the result, except for 'micro'
+    def __init__(self, sigmoid:bool=True,      # changes no order, and so nothing
                  average:str='macro'):         # 'macro', 'micro' or 'weighted'
-        super().__init__(_auc_columns, activation='sigmoid' if sigmoid else 'no', flatten=False, name='roc_auc_score', average=average)
+        super().__init__(_auc_columns, activation='sigmoid' if sigmoid else 'no', flatten=False, name='roc_auc_score',
+                         average=average)
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #4289bae8
+# %% ../nbs/3_multi_label/02_metrics.ipynb #f0f97c9d
 @mean_metric
-def mse(inp, targ):
+def mse(inp,   # predictions
+        targ): # targets
     "Mean squared error."
     return F.mse_loss(*flatten_check(inp.float(), targ.float()))
 
 @mean_metric
-def mae(inp, targ):
+def mae(inp,   # predictions
+        targ): # targets
     "Mean absolute error."
     inp, targ = flatten_check(inp, targ)
     return (inp - targ).abs().float().mean()
 
 @mean_metric
-def mape(inp, targ):
+def mape(inp,   # predictions
+         targ): # targets
     "Mean absolute error as a share of the target (0.1 is 10 %)."
     inp, targ = flatten_check(inp, targ)
     return ((inp - targ).abs() / targ.abs().clamp(min=1e-12)).float().mean()
 
+# %% ../nbs/3_multi_label/02_metrics.ipynb #6c58b834
 @register
-def rmse(inp, targ):
+def rmse(inp,   # predictions
+         targ): # targets
     "Root of the mean squared error."
     return mse(inp, targ).sqrt()
 
 @register
-def exp_rmspe(inp, targ):
+def exp_rmspe(inp,   # logarithms of the predictions
+              targ): # logarithms of the targets
     "Root of the mean squared error as a share of the target, both given as logarithms (Rossmann, lesson 4)."
     inp, targ = flatten_check(inp.exp(), targ.exp())
     return (((targ - inp) / targ)**2).mean().sqrt()
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #97a92358
+# %% ../nbs/3_multi_label/02_metrics.ipynb #302d4bb0
 class R2Score(AccumMetric):
     "1 - squared error over the squared error of always predicting the mean."
     def __init__(self): super().__init__(_r2, name='r2_score')
@@ -386,7 +415,7 @@ def _r2(pred, targ):
     pred, targ = pred.double(), targ.double()
     return 1 - ((targ - pred)**2).sum() / ((targ - targ.mean())**2).sum()
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #84971d9c
+# %% ../nbs/3_multi_label/02_metrics.ipynb #7be378fc
 class LogLoss(AvgMetric):
     "Mean negative logarithm of the probability given to the target class."
     def __init__(self, axis:int=-1,             # dimension of the classes
@@ -396,7 +425,8 @@ class LogLoss(AvgMetric):
         self._name = 'log_loss'
     def _mean(self, pred, targ):
         pred = pred.float().movedim(self.axis, -1)
-        logp = pred.log_softmax(-1) if self.from_logits else (pred / pred.sum(-1, keepdim=True)).clamp(min=torch.finfo(pred.dtype).eps).log()
+        if self.from_logits: logp = pred.log_softmax(-1)
+        else: logp = (pred / pred.sum(-1, keepdim=True)).clamp(min=torch.finfo(pred.dtype).eps).log()
         return F.nll_loss(logp.reshape(-1, pred.shape[-1]), targ.reshape(-1).long())
 
 class Perplexity(AvgLoss):
@@ -406,13 +436,9 @@ class Perplexity(AvgLoss):
     @property
     def name(self): return 'perplexity'
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #0d101fdf
+# %% ../nbs/3_multi_label/02_metrics.ipynb #abe0989c
 class _Overlap(Metric):
     "Counts how often each class was predicted for each class; targets outside the classes (255, -100) do not count."
-    _beta2 = 1 # tp / (tp + (fp + fn) / 2) is Dice; tp / (tp + fp + fn) is Jaccard
-    def __init__(self, axis:int=1): # dimension of the classes
-        self.axis = axis
-        self.reset()
     def reset(self): self.table = None
     def add(self, pred, targ):
         c = pred.shape[self.axis]
@@ -421,22 +447,30 @@ class _Overlap(Metric):
         counted = (targ >= 0) & (targ < c)
         self.table.scatter_add_(0, targ.clamp(0, c - 1) * c + pred, counted.long())
 
-    @property
-    def per_class(self)->list: # one number a class; NaN where a class occurs nowhere
-        "The overlap of each class."
-        if self.table is None: return None
-        c = math.isqrt(len(self.table))
-        table = self.table.view(c, c).cpu().double()
-        tp, marked = table.diag(), table.sum(0) + table.sum(1)
-        return (tp / (marked / 2 if self._dice else marked - tp)).tolist()
-    @property
-    def value(self):
-        each = self.per_class
-        if each is None: return None
-        if self._many: return torch.tensor(each).nanmean().item()
-        if len(each) == 2: return each[1]
-        raise ValueError(f'{type(self).__name__} is for background and foreground; with {len(each)} classes use {type(self).__name__}Multi')
+    def __init__(self, axis:int=1): # dimension of the classes
+        self.axis = axis
+        self.reset()
 
+# %% ../nbs/3_multi_label/02_metrics.ipynb #f049d6cc
+@patch(as_prop=True)
+def per_class(self:_Overlap)->list: # one number a class; NaN where a class occurs nowhere
+    "The overlap of each class."
+    if self.table is None: return None
+    c = math.isqrt(len(self.table))
+    table = self.table.view(c, c).cpu().double()
+    tp, areas = table.diag(), table.sum(0) + table.sum(1)
+    return (tp / (areas / 2 if self._dice else areas - tp)).tolist()
+
+@patch(as_prop=True)
+def value(self:_Overlap)->float:
+    "The overlap of the foreground, or the mean over the classes."
+    each, name = self.per_class, type(self).__name__
+    if each is None: return None
+    if self._many: return torch.tensor(each).nanmean().item()
+    if len(each) == 2: return each[1]
+    raise ValueError(f'{name} is for background and foreground; with {len(each)} classes use {name}Multi')
+
+# %% ../nbs/3_multi_label/02_metrics.ipynb #c3e42e4f
 class Dice(_Overlap):
     "Dice coefficient of the foreground, class 1."
     _dice, _many = True, False
@@ -450,7 +484,7 @@ class JaccardCoeffMulti(_Overlap):
     "Mean intersection over union of the classes that occur."
     _dice, _many = False, True
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #46a3e2db
+# %% ../nbs/3_multi_label/02_metrics.ipynb #2b660493
 def skm_to_fastai(func,               # function of (targets, predictions), from scikit-learn
                   is_class:bool=True, # it wants decisions: the likeliest class, or above `thresh`
                   thresh:float=None,  # for tags
@@ -463,7 +497,7 @@ def skm_to_fastai(func,               # function of (targets, predictions), from
     return AccumMetric(func, dim_argmax=dim_argmax, activation=activation, thresh=thresh, to_np=True, invert_arg=True,
                        flatten=dim_argmax is not None, **kwargs)
 
-# %% ../nbs/3_multi_label/02_metrics.ipynb #10c9ef1d
+# %% ../nbs/3_multi_label/02_metrics.ipynb #c50005e7
 def check_balanced(answer # your function: (scores n×c, class numbers n) -> number
                   )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
@@ -472,8 +506,9 @@ def check_balanced(answer # your function: (scores n×c, class numbers n) -> num
     always[:, 0] = 1
     got = float(answer(always, targs))
     if abs(got - 0.95) < 1e-6: return 'that is plain accuracy: first the share for each class, then their mean'
-    if abs(got - 0.25) < 1e-6: return 'classes that do not occur in the targets should not count: there are two here, not four'
+    if abs(got - 0.25) < 1e-6: return 'classes that no target has do not count: there are two here, not four'
     if abs(got - 0.5) > 1e-6: return f'"always cat" should get 0.5, yours gives {got:.3f}'
     some = torch.eye(4)[torch.tensor([0] * 50 + [1] * 45 + [2] * 4 + [3])]
     got, want = float(answer(some, targs)), (50 / 95 + 4 / 5) / 2
-    return 'all good' if abs(got - want) < 1e-6 else f'50 of 95 cats and 4 of 5 dogs should get {want:.3f}, yours gives {got:.3f}'
+    if abs(got - want) > 1e-6: return f'50 of 95 cats and 4 of 5 dogs should get {want:.3f}, yours gives {got:.3f}'
+    return 'all good'
