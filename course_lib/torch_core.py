@@ -112,7 +112,7 @@ def _known_name(o):
     except AttributeError: return None
     return name if registry.get(name) is o else first(k for k, v in registry.items() if v is o)
 
-# %% ../nbs/0_start/02_foundations.ipynb #a4820a7a
+# %% ../nbs/0_start/02_foundations.ipynb #cef6b1a9
 def from_config(c)->object: # what `to_config` was given, or an equal object
     "The inverse of `to_config`; only registered names are ever called."
     if isinstance(c, list): return [from_config(v) for v in c]
@@ -133,7 +133,8 @@ def from_config(c)->object: # what `to_config` was given, or an equal object
 def _method(cls, name):
     "A class method of a registered class, such as `PILImage.create`."
     f = getattr(_lookup(cls), name, None)
-    if name.startswith('_') or not (inspect.ismethod(f) and isinstance(f.__self__, type)): raise ValueError(f'{cls}.{name} is not a way to make a {cls}.')
+    if name.startswith('_') or not (inspect.ismethod(f) and isinstance(f.__self__, type)):
+        raise ValueError(f'{cls}.{name} is not a way to make a {cls}.')
     return f
 
 def _hashable(k): return tuple(k) if isinstance(k, list) else k
@@ -141,17 +142,18 @@ def _hashable(k): return tuple(k) if isinstance(k, list) else k
 def _lookup(name):
     if name in registry: return registry[name]
     raise ValueError(f'The file asks for {name!r}, which is not registered. If it is yours, import the module that '
-                     'defines it and call register(...) on it before loading; if you do not know it, do not load the file.')
+                     'defines it and call register(...) on it before loading; if you do not know it, leave the file.')
 
 def _make(maker, args):
     "Call `maker` with arguments by name, spreading `*args` and `**kwargs` where its signature has them."
     pos, kw, params = [], {}, inspect.signature(maker).parameters
+    spread = any(p.kind == inspect.Parameter.VAR_POSITIONAL and args.get(p.name) for p in params.values())
     for name, value in args.items():
         kind = params[name].kind if name in params else inspect.Parameter.KEYWORD_ONLY
         if kind == inspect.Parameter.VAR_POSITIONAL: pos += value
         elif kind == inspect.Parameter.VAR_KEYWORD: kw.update(value)
-        elif kind == inspect.Parameter.POSITIONAL_ONLY or any(p.kind == inspect.Parameter.VAR_POSITIONAL and args.get(p.name)
-             for p in params.values()) and kind == inspect.Parameter.POSITIONAL_OR_KEYWORD: pos.append(value)
+        elif kind == inspect.Parameter.POSITIONAL_ONLY or spread and kind == inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            pos.append(value) # what stands before a filled `*args` has to go by position
         else: kw[name] = value
     return maker(*pos, **kw)
 
@@ -210,7 +212,7 @@ class MultiCategory(L):
     def show(self, ctx=None, sep=';', **kwargs): return show_title(sep.join(map(str, self)), ctx=ctx, **kwargs)
     def __str__(self): return ';'.join(map(str, self))
 
-# %% ../nbs/0_start/02_foundations.ipynb #7adca2aa
+# %% ../nbs/0_start/02_foundations.ipynb #37108641
 def tensor(x,          # a number, list, array, picture, Series, or a tensor
            *rest,      # further numbers: `tensor(1, 2, 3)`
            dtype=None, # torch dtype (default: as in `x`, but float64 becomes float32)
@@ -218,19 +220,22 @@ def tensor(x,          # a number, list, array, picture, Series, or a tensor
     "`x` as a tensor."
     if rest: x = (x, *rest)
     if isinstance(x, torch.Tensor): t = x
-    elif isinstance(x, (list, tuple, L)): t = torch.stack([tensor(o) for o in x]) if len(x) and _nested(x[0]) else torch.tensor(list(x))
+    elif isinstance(x, (list, tuple, L)) and len(x) and _nested(x[0]): t = torch.stack([tensor(o) for o in x])
+    elif isinstance(x, (list, tuple, L)): t = torch.tensor(list(x))
     elif isinstance(x, (int, float, bool)): t = torch.tensor(x)
     else: t = _from_array(np.array(x))
     return t.to(dtype) if dtype else t.float() if t.dtype == torch.float64 else t
 
-def _nested(o): return isinstance(o, (torch.Tensor, np.ndarray)) and o.ndim > 0 or hasattr(o, 'convert') or hasattr(o, 'iloc')
+def _nested(o):
+    return isinstance(o, (torch.Tensor, np.ndarray)) and o.ndim > 0 or hasattr(o, 'convert') or hasattr(o, 'iloc')
 
 def _from_array(a):
     if a.dtype == np.uint16: a = a.astype(np.int32)
-    if a.dtype.kind not in 'biuf': raise TypeError(f'values of type {a.dtype} cannot become a tensor: turn them into numbers first')
+    if a.dtype.kind not in 'biuf':
+        raise TypeError(f'values of type {a.dtype} cannot become a tensor: turn them into numbers first')
     return torch.from_numpy(a.copy() if not a.flags.writeable else a)
 
-# %% ../nbs/0_start/02_foundations.ipynb #b6a8330d
+# %% ../nbs/0_start/02_foundations.ipynb #d46a0ace
 def map_tensors(f,     # function of a tensor
                 nest): # a tensor, or tuples, lists and dicts of them
     "`f` on every tensor in a nest of tuples, lists and dicts; other values stay."
@@ -242,7 +247,7 @@ def map_tensors(f,     # function of a tensor
 
 def to_device(batch,             # a tensor, or tuples, lists and dicts of them
               device=None,       # default: `default_device()`
-              non_blocking=True):
+              non_blocking=True): # do not wait for copies to a GPU
     "`batch` on `device`, every tensor keeping its meaning."
     device = torch.device(device) if device is not None else default_device()
     def move(t):
@@ -271,10 +276,10 @@ def one_hot(x, # a class number, or a list of them
     v[torch.as_tensor(list(x) if isinstance(x, (list, tuple, L)) else [x], dtype=torch.long)] = 1
     return v
 
-# %% ../nbs/0_start/02_foundations.ipynb #a6e754bd
+# %% ../nbs/0_start/02_foundations.ipynb #7dd49377
 _chosen = {}
 
-def default_device(device=None, # 'cpu', 'cuda', 'cuda:1', 'mps' or a torch.device: use it from now on; -1: back to automatic
+def default_device(device=None, # 'cpu', 'cuda:1', 'mps' or a torch.device: use it from now on; -1: back to automatic
                   )->torch.device:
     "Where models and batches go: what you chose, else CUDA, else MPS, else the CPU."
     if device == -1: _chosen.clear()
@@ -293,15 +298,20 @@ def set_seed(s:int,                   # any whole number
     torch.manual_seed(s)
     if reproducible: torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
-# %% ../nbs/0_start/02_foundations.ipynb #249c4462
+# %% ../nbs/0_start/02_foundations.ipynb #d2302ae9
 def show_title(text, ax=None, ctx=None, **kwargs):
     "Write `text` over the picture on `ctx`, or print it when there is none."
     ax = ax if ax is not None else ctx
     if ax is None: print(text)
-    elif hasattr(ax, 'set_title'): ax.set_title(str(text), fontsize=kwargs.get('fontsize', 10), color=kwargs.get('color', 'black'))
+    else: ax.set_title(str(text), fontsize=kwargs.get('fontsize', 10), color=kwargs.get('color', 'black'))
     return ax
 
-def subplots(nrows:int=1, ncols:int=1, figsize=None, imsize:float=3, suptitle:str=None, **kwargs):
+def subplots(nrows:int=1,       # rows of axes
+             ncols:int=1,       # columns of axes
+             figsize=None,      # inches (default: by `imsize`)
+             imsize:float=3,    # inches an axis
+             suptitle:str=None, # title of the figure
+             **kwargs):
     "A figure and an array of axes (an array even for one), `imsize` inches a picture."
     import matplotlib.pyplot as plt
     fig, axs = plt.subplots(nrows, ncols, figsize=figsize or (ncols * imsize, nrows * imsize), **kwargs)
@@ -309,10 +319,11 @@ def subplots(nrows:int=1, ncols:int=1, figsize=None, imsize:float=3, suptitle:st
     return fig, np.atleast_1d(axs) if nrows * ncols == 1 else axs
 
 def get_grid(n:int,         # how many pictures
-             nrows:int=None, ncols:int=None, # default: as square as possible
-             figsize=None,
+             nrows:int=None, # rows (default: as square as possible)
+             ncols:int=None, # columns
+             figsize=None,   # inches (default: by `imsize`)
              imsize:float=2, # inches a picture
-             title:str=None,
+             title:str=None, # of the whole figure
             )->list: # `n` axes
     "Axes for `n` pictures in a grid; unused places stay empty."
     if nrows: ncols = ncols or math.ceil(n / nrows)
@@ -325,7 +336,9 @@ def get_grid(n:int,         # how many pictures
     return axs[:n]
 
 def show_image(im,            # tensor C×H×W, H×W or H×W×C, NumPy array, or PIL picture; uint8, or float 0–1
-               ax=None, figsize=None, title=None,
+               ax=None,       # axis to draw on (default: a new one)
+               figsize=None,  # inches of a new one
+               title=None,    # over the picture
                ctx=None,      # the same as `ax`
                cmap=None,     # default: grey for one channel
                **kwargs):
