@@ -6,7 +6,7 @@
 __all__ = ['DataSource', 'cache_home', 'URLs', 'new_folder', 'one_at_a_time', 'file_extract', 'check_file', 'download_url',
            'download_data', 'write_manifest', 'sample_mode', 'untar_data', 'check_stays_inside']
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #15c990ed
+# %% ../../nbs/0_start/03_data_sets.ipynb #bac36e88
 import errno
 import gzip
 import hashlib
@@ -18,10 +18,11 @@ import shutil
 import stat
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
@@ -29,7 +30,7 @@ import fastcore.xtras  # patches Path: its short form with Path.BASE_PATH, and t
 from fastcore.basics import patch
 from fastcore.foundation import L
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #6a4dee37
+# %% ../../nbs/0_start/03_data_sets.ipynb #c4c307e3
 class DataSource(str):
     "The web address of a data set, with what there is to know about the set."
     def __new__(cls,
@@ -41,8 +42,10 @@ class DataSource(str):
                ):
         self = super().__new__(cls, url)
         stem = re.sub(r'\.(tgz|zip|tar|tar\.\w+|gz|txt|csv|csv\.gz)$', '', posixpath.basename(url))
-        defaults = dict(name=stem, folder=stem, size=None, md5=None, sha256=None, mirror=None, sample=None, rows='', login=False)
-        if unknown := set(facts) - set(defaults): raise TypeError(f'a DataSource has no {sorted(unknown)}: use {sorted(defaults)}')
+        defaults = dict.fromkeys(['size', 'md5', 'sha256', 'mirror', 'sample'])
+        defaults |= dict(name=stem, folder=stem, rows='', login=False)
+        if unknown := set(facts) - set(defaults):
+            raise TypeError(f'a DataSource has no {sorted(unknown)}: use {sorted(defaults)}')
         self.__dict__.update(defaults | dict(layout=layout, licence=licence, citation=citation) | facts)
         return self
 
@@ -53,10 +56,9 @@ class DataSource(str):
     def about(self)->str:
         "What is known about this data set, in a few lines."
         size = f'{self.size / 1e6:,.1f} MB' if self.size else 'size not known'
-        lines = [f'{self.name}: {self}', f'  {size}; {self.layout}', f'  terms: {self.licence}', f'  cite: {self.citation}']
-        return '\n'.join(lines + ([f'  generated sample: {self.sample}'] if self.sample else []))
+        return f'{self.name}: {self}\n  {size}; {self.layout}\n  terms: {self.licence}\n  cite: {self.citation}'
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #90bb6b06
+# %% ../../nbs/0_start/03_data_sets.ipynb #929913b0
 _s3 = 'https://s3.amazonaws.com/fast-ai-'
 _kaggle = 'Kaggle competition rules; no open licence known'
 
@@ -64,45 +66,56 @@ class _Pictures:
     DOGS = DataSource(f'{_s3}sample/dogscats.tgz', 'train|valid/{cats,dogs}/*.jpg', _kaggle,
         'Kaggle, Dogs vs. Cats, 2013 (Asirra photographs; Elson et al., 2007)', size=839285364,
         md5='3e483c8d6ef2175e9d395a6027eb92b7', mirror='dogscats', sample='dogscats', rows='A1 A11 A14')
-    DOG_BREEDS = DataSource('https://www.kaggle.com/c/dog-breed-identification', 'train/<id>.jpg, test/<id>.jpg, labels.csv (id, breed)',
-        f'{_kaggle}; ImageNet photographs, research only', 'Kaggle, Dog Breed Identification, 2017 (Stanford Dogs; Khosla et al., 2011)',
-        folder='dog_breeds', mirror='dog_breeds', sample='dog_breeds', rows='A3', login=True)
-    PLANET_SAMPLE = DataSource(f'{_s3}sample/planet_sample.tgz', 'train/*.jpg, labels.csv (image_name, tags)', _kaggle,
-        'Kaggle, Planet: Understanding the Amazon from Space, 2017', size=15523994, md5='8bfb174b3162f07fbde09b54555bdb00',
-        mirror='ucmerced_multilabel', sample='planet', rows='A4')
-    CIFAR = DataSource(f'{_s3}sample/cifar10.tgz', 'train|test/<class>/*.png, 32x32, labels.txt', 'none stated; citation asked for',
+    DOG_BREEDS = DataSource('https://www.kaggle.com/c/dog-breed-identification',
+        'train/<id>.jpg, test/<id>.jpg, labels.csv (id, breed)', f'{_kaggle}; ImageNet photographs, research only',
+        'Kaggle, Dog Breed Identification, 2017 (Stanford Dogs; Khosla et al., 2011)', folder='dog_breeds',
+        mirror='dog_breeds', sample='dog_breeds', rows='A3', login=True)
+    PLANET_SAMPLE = DataSource(f'{_s3}sample/planet_sample.tgz', 'train/*.jpg, labels.csv (image_name, tags)',
+        _kaggle, 'Kaggle, Planet: Understanding the Amazon from Space, 2017', size=15523994,
+        md5='8bfb174b3162f07fbde09b54555bdb00', mirror='ucmerced_multilabel', sample='planet', rows='A4')
+    CIFAR = DataSource(f'{_s3}sample/cifar10.tgz', 'train|test/<class>/*.png, 32x32, labels.txt',
+        'none stated; citation asked for',
         'A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009', size=168168549,
         md5='a5f8c31371b63a406b23368042812d3c', mirror='cifar10', sample='cifar', rows='A10')
     PADDY = DataSource('https://www.kaggle.com/c/paddy-disease-classification',
         'train_images/<disease>/*.jpg, test_images/*.jpg, train.csv (image_id, label, variety, age)', _kaggle,
-        'Kaggle, Paddy Doctor: Paddy Disease Classification, 2022', folder='paddy', sample='paddy', rows='A12', login=True)
-    CAMVID_TINY = DataSource(f'{_s3}sample/camvid_tiny.tgz', 'images/*.png, labels/<stem>_P.png, codes.txt', 'none stated; research use',
-        'Brostow et al., Semantic Object Classes in Video, 2009', size=2314212, md5='2cf6daf91b7a2083ecfa3e9968e9d915',
-        sample='camvid', rows='A19')
+        'Kaggle, Paddy Doctor: Paddy Disease Classification, 2022', folder='paddy', sample='paddy', rows='A12',
+        login=True)
+    CAMVID_TINY = DataSource(f'{_s3}sample/camvid_tiny.tgz', 'images/*.png, labels/<stem>_P.png, codes.txt',
+        'none stated; research use', 'Brostow et al., Semantic Object Classes in Video, 2009', size=2314212,
+        md5='2cf6daf91b7a2083ecfa3e9968e9d915', sample='camvid', rows='A19')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #6dc91283
+# %% ../../nbs/0_start/03_data_sets.ipynb #dac5be55
 class _MorePictures:
-    PETS = DataSource(f'{_s3}imageclas/oxford-iiit-pet.tgz', 'images/<Breed>_<n>.jpg (capital first letter: a cat), annotations/',
-        'CC BY-SA 4.0', 'Parkhi et al., Cats and Dogs, CVPR 2012', size=811706944, md5='e4db5c768afd933bb91f5f594d7417a4', sample='pets')
-    MNIST_SAMPLE = DataSource(f'{_s3}sample/mnist_sample.tgz', 'train|valid/{3,7}/*.png, 28x28 grey, labels.csv', 'CC BY-SA 3.0',
-        'LeCun, Cortes and Burges, MNIST', size=3214948, md5='2dbc7ec6f9259b583af0072c55816a88', mirror='mnist_10k', sample='mnist_sample')
-    MNIST = DataSource(f'{_s3}imageclas/mnist_png.tgz', 'training|testing/<digit>/*.png, 28x28 grey', 'CC BY-SA 3.0',
-        'LeCun, Cortes and Burges, MNIST', size=15683414, md5='03639f83c4e3d19e0a3a53a8a997c487', mirror='mnist_10k', sample='mnist')
-    CAMVID = DataSource(f'{_s3}imagelocal/camvid.tgz', 'images/*.png, labels/<stem>_P.png, codes.txt', 'none stated; research use',
-        'Brostow et al., Semantic Object Classes in Video, 2009', size=598913237, md5='648371e4f3a833682afb39b08a3ce2aa')
-    PASCAL_2007 = DataSource(f'{_s3}imagelocal/pascal_2007.tgz', 'train/*.jpg, train.csv (fname, labels, is_valid), test/, test.csv',
-        'Flickr terms', 'Everingham et al., PASCAL VOC 2007', size=1637796771, md5='433b4706eb7c42bd74e7f784e3fdf244')
-    BIWI_HEAD_POSE = DataSource(f'{_s3}imagelocal/biwi_head_pose.tgz', '<person>/frame_*_rgb.jpg, *_pose.txt, rgb.cal',
-        'research use', 'Fanelli et al., Random Forests for Real Time 3D Face Analysis, 2013', size=452316199,
+    PETS = DataSource(f'{_s3}imageclas/oxford-iiit-pet.tgz',
+        'images/<Breed>_<n>.jpg (capital first letter: a cat), annotations/', 'CC BY-SA 4.0',
+        'Parkhi et al., Cats and Dogs, CVPR 2012', size=811706944, md5='e4db5c768afd933bb91f5f594d7417a4',
+        sample='pets')
+    MNIST_SAMPLE = DataSource(f'{_s3}sample/mnist_sample.tgz', 'train|valid/{3,7}/*.png, 28x28 grey, labels.csv',
+        'CC BY-SA 3.0', 'LeCun, Cortes and Burges, MNIST', size=3214948, md5='2dbc7ec6f9259b583af0072c55816a88',
+        mirror='mnist_10k', sample='mnist_sample')
+    MNIST = DataSource(f'{_s3}imageclas/mnist_png.tgz', 'training|testing/<digit>/*.png, 28x28 grey',
+        'CC BY-SA 3.0', 'LeCun, Cortes and Burges, MNIST', size=15683414, md5='03639f83c4e3d19e0a3a53a8a997c487',
+        mirror='mnist_10k', sample='mnist')
+    CAMVID = DataSource(f'{_s3}imagelocal/camvid.tgz', 'images/*.png, labels/<stem>_P.png, codes.txt',
+        'none stated; research use', 'Brostow et al., Semantic Object Classes in Video, 2009', size=598913237,
+        md5='648371e4f3a833682afb39b08a3ce2aa')
+    PASCAL_2007 = DataSource(f'{_s3}imagelocal/pascal_2007.tgz',
+        'train/*.jpg, train.csv (fname, labels, is_valid), test/, test.csv', 'Flickr terms',
+        'Everingham et al., PASCAL VOC 2007', size=1637796771, md5='433b4706eb7c42bd74e7f784e3fdf244')
+    BIWI_HEAD_POSE = DataSource(f'{_s3}imagelocal/biwi_head_pose.tgz',
+        '<person>/frame_*_rgb.jpg, *_pose.txt, rgb.cal', 'research use',
+        'Fanelli et al., Random Forests for Real Time 3D Face Analysis, 2013', size=452316199,
         md5='00f4ccf66e8cba184bc292fdc08fb237')
-    IMAGENETTE = DataSource(f'{_s3}imageclas/imagenette2.tgz', 'train|val/<wordnet id>/*.JPEG', 'ImageNet terms: research only',
-        'J. Howard, imagenette; Deng et al., ImageNet, 2009', size=1557161267, md5='2c774ecb40005b35d7937d50f5d42336')
-    IMAGENETTE_160 = DataSource(f'{_s3}imageclas/imagenette2-160.tgz', IMAGENETTE.layout, IMAGENETTE.licence, IMAGENETTE.citation,
-        size=99003388, md5='c475f8f7617a200ba35b9facc48443c3')
-    IMAGENETTE_320 = DataSource(f'{_s3}imageclas/imagenette2-320.tgz', IMAGENETTE.layout, IMAGENETTE.licence, IMAGENETTE.citation,
-        size=341663724, md5='1f1f74f133caff120e575856659b87a2')
+    IMAGENETTE = DataSource(f'{_s3}imageclas/imagenette2.tgz', 'train|val/<wordnet id>/*.JPEG',
+        'ImageNet terms: research only', 'J. Howard, imagenette; Deng et al., ImageNet, 2009', size=1557161267,
+        md5='2c774ecb40005b35d7937d50f5d42336')
+    IMAGENETTE_160 = DataSource(f'{_s3}imageclas/imagenette2-160.tgz', IMAGENETTE.layout, IMAGENETTE.licence,
+        IMAGENETTE.citation, size=99003388, md5='c475f8f7617a200ba35b9facc48443c3')
+    IMAGENETTE_320 = DataSource(f'{_s3}imageclas/imagenette2-320.tgz', IMAGENETTE.layout, IMAGENETTE.licence,
+        IMAGENETTE.citation, size=341663724, md5='1f1f74f133caff120e575856659b87a2')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #59673310
+# %% ../../nbs/0_start/03_data_sets.ipynb #d622234d
 _grouplens = 'GroupLens: research use with acknowledgement, not commercial'
 _movielens = 'Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015'
 
@@ -111,40 +124,50 @@ class _Tables:
         'Becker and Kohavi, Adult, UCI repository, 1996', size=968212, md5='64eb9d7e23732de0b138f7372d15492f',
         mirror='adult', sample='adult', rows='A6')
     ROSSMANN = DataSource('http://files.fast.ai/part2/lesson14/rossmann.tgz',
-        'train, test, store, store_states, state_names, googletrend, weather .csv', f'{_kaggle}; extra tables by the third place',
-        'Kaggle, Rossmann Store Sales, 2015; Guo and Berkhahn, 2016', mirror='rossmann', sample='rossmann', rows='A5 A15')
+        'train, test, store, store_states, state_names, googletrend, weather .csv',
+        f'{_kaggle}; extra tables by the third place', 'Kaggle, Rossmann Store Sales, 2015; Guo and Berkhahn, 2016',
+        mirror='rossmann', sample='rossmann', rows='A5 A15')
     TITANIC = DataSource('https://raw.githubusercontent.com/datasciencedojo/datasets/master/titanic.csv',
-        'titanic.csv (PassengerId, Survived, Pclass, Name, …)', _kaggle, 'Kaggle, Titanic', mirror='titanic', sample='titanic')
-    PORTO_SEGURO = DataSource('https://www.kaggle.com/c/porto-seguro-safe-driver-prediction', 'train.csv (id, target, ps_*), test.csv',
-        _kaggle, 'Kaggle, Porto Seguro’s Safe Driver Prediction, 2017', folder='porto_seguro', sample='claims', rows='A20', login=True)
-    ML_SAMPLE = DataSource(f'{_s3}sample/movie_lens_sample.tgz', 'ratings.csv (userId, movieId, rating, timestamp)', _grouplens,
-        _movielens, size=51790, md5='10961384dfe7c5181460390a460c1f77', mirror='movielens_small', sample='ml_sample')
+        'titanic.csv (PassengerId, Survived, Pclass, Name, …)', _kaggle, 'Kaggle, Titanic', mirror='titanic',
+        sample='titanic')
+    PORTO_SEGURO = DataSource('https://www.kaggle.com/c/porto-seguro-safe-driver-prediction',
+        'train.csv (id, target, ps_*), test.csv', _kaggle, 'Kaggle, Porto Seguro’s Safe Driver Prediction, 2017',
+        folder='porto_seguro', sample='claims', rows='A20', login=True)
+    ML_SAMPLE = DataSource(f'{_s3}sample/movie_lens_sample.tgz', 'ratings.csv (userId, movieId, rating, timestamp)',
+        _grouplens, _movielens, size=51790, md5='10961384dfe7c5181460390a460c1f77', mirror='movielens_small',
+        sample='ml_sample')
     ML_LATEST_SMALL = DataSource('https://files.grouplens.org/datasets/movielens/ml-latest-small.zip',
-        'ratings, movies (movieId, title, genres), tags, links .csv', _grouplens, _movielens, mirror='movielens_small',
-        sample='movielens', rows='A8 A17 A18')
+        'ratings, movies (movieId, title, genres), tags, links .csv', _grouplens, _movielens,
+        mirror='movielens_small', sample='movielens', rows='A8 A17 A18')
     ML_100k = DataSource('https://files.grouplens.org/datasets/movielens/ml-100k.zip',
         'u.data (tab, no header), u.item ("|", latin-1), u.user', _grouplens, _movielens, sample='ml_100k')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #ac97d839
+# %% ../../nbs/0_start/03_data_sets.ipynb #c1b86d31
 _wiki, _maas = 'CC BY-SA (text of Wikipedia)', 'Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011'
 
 class _Texts:
-    IMDB = DataSource(f'{_s3}nlp/imdb.tgz', 'train|test/{pos,neg}/*.txt, unsup/*.txt', 'none stated; citation asked for', _maas,
-        size=144440600, md5='90f9b1c4ff43a90d67553c9240dc0249', mirror='imdb', sample='imdb', rows='A7')
-    IMDB_SAMPLE = DataSource(f'{_s3}sample/imdb_sample.tgz', 'texts.csv (label, text, is_valid)', 'none stated; citation asked for', _maas,
-        size=571827, md5='0842e61a9867caa2e6fbdb14fa703d61', mirror='imdb_sample', sample='imdb_sample')
+    IMDB = DataSource(f'{_s3}nlp/imdb.tgz', 'train|test/{pos,neg}/*.txt, unsup/*.txt',
+        'none stated; citation asked for', _maas, size=144440600, md5='90f9b1c4ff43a90d67553c9240dc0249',
+        mirror='imdb', sample='imdb', rows='A7')
+    IMDB_SAMPLE = DataSource(f'{_s3}sample/imdb_sample.tgz', 'texts.csv (label, text, is_valid)',
+        'none stated; citation asked for', _maas, size=571827, md5='0842e61a9867caa2e6fbdb14fa703d61',
+        mirror='imdb_sample', sample='imdb_sample')
     NIETZSCHE = DataSource('https://s3.amazonaws.com/text-datasets/nietzsche.txt', 'nietzsche.txt', 'public domain',
-        'F. Nietzsche, Beyond Good and Evil, translated by H. Zimmern', size=600901, mirror='nietzsche', sample='nietzsche', rows='A9')
-    HUMAN_NUMBERS = DataSource(f'{_s3}sample/human_numbers.tgz', 'train.txt (1 to 7,999 in words), valid.txt (8,000 to 9,998)',
-        'none needed: facts', 'fast.ai', size=30252, md5='8a19c3bfa2bcb08cd787e741261f3ea2', sample='human_numbers')
-    WIKITEXT = DataSource(f'{_s3}nlp/wikitext-103.tgz', 'train.csv, test.csv', _wiki, 'Merity et al., Pointer Sentinel Mixture Models, 2016',
-        size=190200704, md5='2dd8cf8693b3d27e9c8f0a7df054b2c7')
-    WIKITEXT_TINY = DataSource(f'{_s3}nlp/wikitext-2.tgz', 'train.csv, test.csv', _wiki, WIKITEXT.citation, size=4070055,
-        md5='2a82d47a7b85c8b6a8e068dc4c1d37e7', mirror='wikitext2_valid_test')
-    ARXIV = DataSource('https://www.kaggle.com/datasets/Cornell-University/arxiv', 'arxiv-metadata-oai-snapshot.json (title, abstract, …)',
-        'metadata CC0', 'arXiv.org', folder='arxiv', sample='arxiv', rows='A13', login=True)
-    REVIEWS_TABULAR = DataSource('sample:reviews_tabular', 'reviews.csv (text, year, genre, …)', 'generated here', 'course_lib',
-        folder='reviews_tabular', sample='reviews_tabular', rows='A16')
+        'F. Nietzsche, Beyond Good and Evil, translated by H. Zimmern', size=600901, mirror='nietzsche',
+        sample='nietzsche', rows='A9')
+    HUMAN_NUMBERS = DataSource(f'{_s3}sample/human_numbers.tgz',
+        'train.txt (1 to 7,999 in words), valid.txt (8,000 to 9,998)', 'none needed: facts', 'fast.ai', size=30252,
+        md5='8a19c3bfa2bcb08cd787e741261f3ea2', sample='human_numbers')
+    WIKITEXT = DataSource(f'{_s3}nlp/wikitext-103.tgz', 'train.csv, test.csv', _wiki,
+        'Merity et al., Pointer Sentinel Mixture Models, 2016', size=190200704,
+        md5='2dd8cf8693b3d27e9c8f0a7df054b2c7')
+    WIKITEXT_TINY = DataSource(f'{_s3}nlp/wikitext-2.tgz', 'train.csv, test.csv', _wiki, WIKITEXT.citation,
+        size=4070055, md5='2a82d47a7b85c8b6a8e068dc4c1d37e7', mirror='wikitext2_valid_test')
+    ARXIV = DataSource('https://www.kaggle.com/datasets/Cornell-University/arxiv',
+        'arxiv-metadata-oai-snapshot.json (title, abstract, …)', 'metadata CC0', 'arXiv.org', folder='arxiv',
+        sample='arxiv', rows='A13', login=True)
+    REVIEWS_TABULAR = DataSource('sample:reviews_tabular', 'reviews.csv (text, year, genre, …)', 'generated here',
+        'course_lib', folder='reviews_tabular', sample='reviews_tabular', rows='A16')
     WT103_FWD = DataSource(f'{_s3}modelzoo/wt103-fwd.tgz', 'lstm_fwd.pth, lstm_fwd.pkl (weights, words)', _wiki,
         'Howard and Ruder, ULMFiT, ACL 2018')
     WT103_BWD = DataSource(f'{_s3}modelzoo/wt103-bwd.tgz', 'lstm_bwd.pth, lstm_bwd.pkl', _wiki, WT103_FWD.citation)
@@ -169,7 +192,7 @@ class URLs(_Pictures, _MorePictures, _Tables, _Texts):
         "All entries of the registry."
         return {k: getattr(cls, k) for k in sorted(dir(cls)) if isinstance(getattr(cls, k), DataSource)}
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #474e4fc8
+# %% ../../nbs/0_start/03_data_sets.ipynb #1456029e
 @patch
 def ls(self:Path,
        n_max:int=None,          # at most this many
@@ -179,20 +202,21 @@ def ls(self:Path,
     "The contents of a folder, sorted."
     import mimetypes
     if not self.is_dir(): raise FileNotFoundError(f'no folder {self}: check the path')
-    exts = set(L(file_exts)) | {k for k, v in mimetypes.types_map.items() if file_type and v.startswith(f'{file_type}/')}
+    exts = set(L(file_exts))
+    if file_type: exts |= {k for k, v in mimetypes.types_map.items() if v.startswith(f'{file_type}/')}
     found = sorted(o for o in self.iterdir() if not (file_exts or file_type) or o.suffix in exts)
     return L(found[:n_max])
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #e7da94df
+# %% ../../nbs/0_start/03_data_sets.ipynb #5a18c77c
 @contextmanager
 def _writing(path):
     "A clear message for a full or closed disk; other errors pass as they are."
     try: yield
     except OSError as e:
         if e.errno in (errno.ENOSPC, getattr(errno, 'EDQUOT', -1)):
-            raise RuntimeError(f'no space left for {path}: free some, or set COURSE_LIB_HOME to a folder on a larger disk') from None
+            raise RuntimeError(f'no space left for {path}: free some or set COURSE_LIB_HOME to a larger disk') from None
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise RuntimeError(f'cannot write {path} ({e.strerror}): set COURSE_LIB_HOME to a folder of your own') from None
+            raise RuntimeError(f'cannot write {path} ({e.strerror}): set COURSE_LIB_HOME to your own folder') from None
         raise
 
 # %% ../../nbs/0_start/03_data_sets.ipynb #d85b4ac1
@@ -241,27 +265,30 @@ def _checked_name(name, archive):
         raise ValueError(f'{Path(archive).name} refused: "{name}" leads out of the folder; nothing was unpacked')
     return Path(*parts)
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #bd6db492
+# %% ../../nbs/0_start/03_data_sets.ipynb #ffa54af8
 def _tar_members(archive):
     "(name, open file, or None for a folder) of each member."
     with tarfile.open(archive) as tar:
         for m in tar:
-            if m.issym(): _checked_name(posixpath.normpath(posixpath.join(posixpath.dirname(m.name), m.linkname)), archive)
+            if m.issym():
+                _checked_name(posixpath.normpath(posixpath.join(posixpath.dirname(m.name), m.linkname)), archive)
             if m.isdir(): yield m.name, None; continue
             try: f = tar.extractfile(m) if m.isfile() or m.issym() or m.islnk() else None
             except (KeyError, RecursionError): f = None
-            if f is None: raise ValueError(f'{archive.name} refused: "{m.name}" is a device, a pipe or a link to no file')
+            if f is None:
+                raise ValueError(f'{archive.name} refused: "{m.name}" is a device, a pipe or a link to no file')
             yield m.name, f
 
 def _zip_members(archive):
     "(name, open file, or None for a folder) of each member."
     with zipfile.ZipFile(archive) as z:
         for m in z.infolist():
-            if stat.S_ISLNK(m.external_attr >> 16): raise ValueError(f'{archive.name} refused: "{m.filename}" is a link')
+            if stat.S_ISLNK(m.external_attr >> 16):
+                raise ValueError(f'{archive.name} refused: "{m.filename}" is a link')
             if m.is_dir(): yield m.filename, None; continue
             with z.open(m) as f: yield m.filename, f
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #f2e7e9bc
+# %% ../../nbs/0_start/03_data_sets.ipynb #aaf063df
 def _write_members(members, archive, folder, max_bytes):
     "Write all members below `folder`, counting bytes."
     free, made, total = shutil.disk_usage(folder).free, set(), 0
@@ -273,13 +300,15 @@ def _write_members(members, archive, folder, max_bytes):
         with open(to, 'wb') as out:
             while chunk := f.read(2**20):
                 total += len(chunk)
-                if total > max_bytes: raise ValueError(f'{archive.name} refused: it unpacks to more than {max_bytes:,} bytes '
-                                                       '(pass max_bytes if you trust it)')
+                if total > max_bytes:
+                    raise ValueError(f'{archive.name} refused: it unpacks to more than {max_bytes:,} bytes '
+                                     '(pass max_bytes if you trust it)')
                 if total > free: raise OSError(errno.ENOSPC, 'no space')
                 out.write(chunk)
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #dbce0e1e
-_tars, _plain = ('.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tbz2', '.tar.xz', '.txz'), ('.csv', '.txt', '.json', '.gz', '.parquet')
+# %% ../../nbs/0_start/03_data_sets.ipynb #df3ce585
+_tars = '.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tbz2', '.tar.xz', '.txz'
+_plain = '.csv', '.txt', '.json', '.gz', '.parquet'
 
 def file_extract(fname:str|Path,     # .tgz, .tar.*, .zip; a .csv, .txt, .csv.gz … is copied as it is
                  dest:str|Path=None, # folder to make; by default beside the archive, named like it
@@ -291,7 +320,8 @@ def file_extract(fname:str|Path,     # .tgz, .tar.*, .zip; a .csv, .txt, .csv.gz
     if not archive.is_file(): raise FileNotFoundError(f'no archive {archive}: check the path')
     dest = Path(dest or archive.with_name(DataSource(archive.name).folder))
     if dest == archive: dest = archive.with_name(f'{archive.name}_files')
-    if dest.exists() and not replace: raise ValueError(f'{dest} is already there: choose a new folder or delete it first')
+    if dest.exists() and not replace:
+        raise ValueError(f'{dest} is already there: choose a new folder or delete it first')
     name, max_bytes = archive.name.lower(), max_bytes or 100 * archive.stat().st_size + 10**8
     with new_folder(dest, replace) as folder:
         try:
@@ -315,7 +345,7 @@ def _lift_single_folder(folder):
     folder.rmdir()
     inside.rename(folder)
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #546aae38
+# %% ../../nbs/0_start/03_data_sets.ipynb #7e4f4a25
 def _digest(path, kind='sha256', n=None):
     "Hex digest of a file, or of its first `n` bytes."
     h, left = hashlib.new(kind), n or float('inf')
@@ -333,30 +363,36 @@ def check_file(path:str|Path,   # the file
     got = path.stat().st_size
     if size and got != size: raise ValueError(f'{path.name} has {got:,} bytes instead of {size:,}')
     for kind, expected, n in (('sha256', sha256, None), ('md5', md5, 2**20)):
-        if expected and _digest(path, kind, n) != expected.lower(): raise ValueError(f'{path.name} has a wrong {kind}: damaged or changed')
+        if expected and _digest(path, kind, n) != expected.lower():
+            raise ValueError(f'{path.name} has a wrong {kind}: damaged or changed')
     return path
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #ef789036
+# %% ../../nbs/0_start/03_data_sets.ipynb #21bc5bd1
 def _transfer(url, part, progress, timeout):
     "Append to `part` what it lacks of `url`; ConnectionError if the rest did not come."
     import pooch
     from tqdm import tqdm
     expected = have = part.stat().st_size if part.exists() else 0
-    shown = dict(unit='B', unit_scale=True, desc=part.name) if progress else dict(disable=True)
-    with open(part, 'ab') as f, tqdm(**shown) as bar:
+    with open(part, 'ab') as f, ExitStack() as stack:
+        count = lambda n: None
         def on_answer(r, *args, **kwargs):
-            nonlocal expected
+            nonlocal expected, count
             if r.status_code == 200: f.truncate(0) # the server sends all of it again
             if not r.ok or r.is_redirect: return
             expected = f.tell() + int(r.headers.get('Content-Length') or 0)
-            bar.reset(total=expected or None); bar.update(f.tell())
+            bar = dict(initial=f.tell(), total=expected or None, desc=part.name, unit='B', unit_scale=True)
+            if progress: count = stack.enter_context(tqdm(**bar)).update
         headers = {'Accept-Encoding': 'identity'} | ({'Range': f'bytes={have}-'} if have else {})
-        out = SimpleNamespace(write=lambda chunk: bar.update(f.write(chunk)), flush=f.flush)
-        pooch.HTTPDownloader(chunk_size=2**16, timeout=timeout, headers=headers, hooks={'response': on_answer})(url, out, None)
+        out = SimpleNamespace(write=lambda chunk: count(f.write(chunk)), flush=f.flush)
+        get = pooch.HTTPDownloader(chunk_size=2**16, timeout=timeout, headers=headers, hooks={'response': on_answer})
+        get(url, out, None)
     if part.stat().st_size < expected: raise ConnectionError(f'only {part.stat().st_size:,} of {expected:,} bytes came')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #dd4d9a5e
-_no_net = 'No internet? Set COURSE_LIB_MIRROR to a folder (or address) of archives, or COURSE_LIB_DATA=sample for generated data.'
+# %% ../../nbs/0_start/03_data_sets.ipynb #1f2fe372
+def _is_web(address): return address.startswith(('http://', 'https://'))
+
+_no_net = ('No internet? Set COURSE_LIB_MIRROR to a folder (or address) of archives, '
+           'or COURSE_LIB_DATA=sample for generated data.')
 
 def _get(url, part, progress, timeout, tries=3):
     "Download `url` into `part` in up to `tries` tries; RuntimeError or FileNotFoundError with one clear line."
@@ -365,13 +401,18 @@ def _get(url, part, progress, timeout, tries=3):
         try: return _transfer(url, part, progress, timeout)
         except requests.HTTPError as e:
             code = e.response.status_code
-            if code < 500: raise FileNotFoundError(f'the server has no {url} (status {code}): check the address. {_no_net}') from None
+            if code < 500:
+                raise FileNotFoundError(f'no {url} there (status {code}): check the address. {_no_net}') from None
             problem = f'server error {code}'
-        except (ConnectionError, requests.RequestException) as e: problem = f'{type(e).__name__}: {str(e)[:150]}'
-        if left and part.stat().st_size: print(f'{posixpath.basename(url)}: connection lost, going on at {part.stat().st_size:,} bytes')
+        except requests.Timeout: problem = f'no answer in {timeout} s'
+        except (ConnectionError, requests.RequestException):
+            problem = 'connection lost' if part.stat().st_size else 'no connection'
+        if left: time.sleep(0.2 * (tries - left))
+        if left and part.stat().st_size:
+            print(f'{posixpath.basename(url)}: {problem}, going on at {part.stat().st_size:,} bytes')
     raise RuntimeError(f'could not download {url} in {tries} tries ({problem}). Nothing half-made was kept. {_no_net}')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #3851876a
+# %% ../../nbs/0_start/03_data_sets.ipynb #8106ac4c
 def download_url(url:str,                # http or https address
                  dest:str|Path=None,     # file to write, or a folder to put it in; by default the current folder
                  timeout:float=10,       # seconds without an answer before a try counts as failed
@@ -379,7 +420,8 @@ def download_url(url:str,                # http or https address
                  **expected,             # size, sha256, md5: checked before the file appears
                 )->Path:                 # the file
     "Download one file: it appears at `dest` whole and checked, or not at all."
-    if not url.startswith(('http://', 'https://')): raise ValueError(f'not a web address: {url!r} (it should begin with http:// or https://)')
+    if not _is_web(url):
+        raise ValueError(f'not a web address: {url!r} (should begin with http:// or https://)')
     dest = Path(dest or '.')
     if dest.is_dir(): dest = dest / posixpath.basename(url.split('?')[0])
     with _writing(dest):
@@ -388,11 +430,12 @@ def download_url(url:str,                # http or https address
             part = Path(temp) / dest.name
             _get(str(url), part, show_progress, timeout)
             try: check_file(part, **expected)
-            except ValueError as e: raise ValueError(f'{e}. The file from {url} was removed: try again, or report it') from None
+            except ValueError as e:
+                raise ValueError(f'{e}. The file from {url} was removed: try again, or report it') from None
             part.replace(dest)
     return dest
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #8196ca07
+# %% ../../nbs/0_start/03_data_sets.ipynb #6761e3f0
 def download_data(url:str,                    # an entry of `URLs` or an address
                   fname:str|Path=None,        # file to write; by default in the cache
                   c_key:str='archive',        # sub-folder of the cache
@@ -408,59 +451,69 @@ def download_data(url:str,                    # an entry of `URLs` or an address
         except ValueError as e: print(f'{e}: downloading it again')
     if d.login: raise RuntimeError(f'{d.name}: {d} asks you to log in. Download it by hand, unpack it into '
                                    f'{cache_home()/"data"/d.folder}, and call again. {_no_net}')
-    if d.startswith('sample:'): raise RuntimeError(f'{d.name} exists as generated data only: set COURSE_LIB_DATA=sample')
+    if d.startswith('sample:'):
+        raise RuntimeError(f'{d.name} exists as generated data only: set COURSE_LIB_DATA=sample')
     print(f'{d.name}: downloading {d.file}' + (f' ({d.size / 1e6:,.1f} MB)' if d.size else ''))
     return download_url(d, fname, timeout=timeout, **expected)
 
 def _as_source(url):
     "The registry's entry for an address, or a plain one."
     if isinstance(url, DataSource): return url
-    if not isinstance(url, str): raise TypeError(f'an entry of URLs or a web address is needed, got {type(url).__name__}')
+    if not isinstance(url, str):
+        raise TypeError(f'an entry of URLs or a web address is needed, got {type(url).__name__}')
     return next((d for d in URLs.entries().values() if d == url), None) or DataSource(url)
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #67e951cc
+# %% ../../nbs/0_start/03_data_sets.ipynb #0faa8262
 def write_manifest(folder:str|Path, # a folder of archives
                   )->Path:          # its manifest.json
     "Make `folder` a mirror: list its archives with sizes and checksums."
-    files = [f for f in Path(folder).ls() if f.name.lower().endswith((*_tars, '.zip', *_plain)) and f.name != 'manifest.json']
+    files = [f for f in Path(folder).ls() if f.name.lower().endswith((*_tars, '.zip', *_plain)) and f.suffix != '.json']
     if not files: raise ValueError(f'no archive in {folder}: put the .tgz, .zip or .csv files there first')
     sets = [dict(name=DataSource(f.name).folder, file=f.name, bytes=f.stat().st_size, sha256=_digest(f)) for f in files]
     manifest = Path(folder)/'manifest.json'
     manifest.write_text(json.dumps(dict(datasets=sets), indent=1))
     return manifest
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #51d1bdbe
+# %% ../../nbs/0_start/03_data_sets.ipynb #69912f48
+@contextmanager
+def _mirror_file(name, progress=True, **expected):
+    "A file of the mirror, checked. It is fetched for the length of the `with` if the mirror is on the web."
+    mirror = os.environ['COURSE_LIB_MIRROR']
+    name = _checked_name(name, 'manifest.json').as_posix()
+    if not _is_web(mirror):
+        path = Path(mirror).expanduser() / name
+        if not path.is_file():
+            raise FileNotFoundError(f'no {path}: point COURSE_LIB_MIRROR at a folder with a manifest.json and the '
+                                    'archives it lists (write_manifest makes one), or unset it')
+        try: check_file(path, **expected)
+        except ValueError as e:
+            raise ValueError(f'{e}. Put a right {path} there, or run write_manifest again') from None
+        yield path
+    else:
+        with _writing(cache_home()): cache_home().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix='.mirror.', suffix='.part', dir=cache_home()) as temp:
+            yield download_url(f'{mirror.rstrip("/")}/{name}', temp, show_progress=progress, **expected)
+
+# %% ../../nbs/0_start/03_data_sets.ipynb #f49ef50d
 def _on_mirror(d):
     "The mirror's entry for `d` (a dict), or None if it has none."
-    mirror = os.environ['COURSE_LIB_MIRROR']
-    with tempfile.TemporaryDirectory() as temp:
-        if mirror.startswith(('http://', 'https://')): file = download_url(f'{mirror.rstrip("/")}/manifest.json', temp, show_progress=False)
-        else: file = Path(mirror).expanduser()/'manifest.json'
-        try: sets = {o['name']: o for o in json.loads(file.read_text())['datasets']}
-        except FileNotFoundError: raise FileNotFoundError(f'no {file}: point COURSE_LIB_MIRROR at a folder with a manifest.json '
-                                                          '(write_manifest makes one), or unset it') from None
-        except (ValueError, KeyError, TypeError) as e: raise ValueError(f'the manifest of mirror {mirror} cannot be read ({e!r}): '
-                                                                        'make it again with write_manifest') from None
-    return sets.get(d.mirror) or sets.get(d.folder)
+    with _mirror_file('manifest.json', progress=False) as file:
+        try: sets = {o['name']: o for o in json.loads(file.read_text(encoding='utf-8'))['datasets']}
+        except (ValueError, KeyError, TypeError) as e:
+            raise ValueError(f'the mirror has a broken manifest.json ({e}): run write_manifest again') from None
+    found = sets.get(d.mirror) or sets.get(d.folder)
+    if not found: print(f'{d.name}: the mirror does not have it')
+    return found
 
-def _from_mirror(d, found, dest):
+def _from_mirror(d, found, dest, replace=False):
     "Unpack the mirror's archive into `dest`."
-    mirror, file = os.environ['COURSE_LIB_MIRROR'], _checked_name(found['file'], 'manifest.json')
-    same = d.size is None or d.size == found.get('bytes')
-    print(f'{d.name}: unpacking {file} from the mirror' + ('' if same else f", not the canonical file: {found.get('contents', 'no description')}"))
-    expected = dict(sha256=found.get('sha256'), size=found.get('bytes'))
-    if not mirror.startswith(('http://', 'https://')): return file_extract(_mirror_file(Path(mirror).expanduser()/file, expected), dest)
-    with _writing(dest): dest.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{dest.name}.', suffix='.part', dir=dest.parent) as temp:
-        return file_extract(download_url(f'{mirror.rstrip("/")}/{file.as_posix()}', temp, **expected), dest)
+    other = ', not the canonical file' if d.size and d.size != found.get('bytes') else ''
+    holds = f" ({found['contents']})" if found.get('contents') else ''
+    print(f"{d.name}: unpacking {found['file']} from the mirror{other}{holds}")
+    with _mirror_file(found['file'], sha256=found.get('sha256'), size=found.get('bytes')) as archive:
+        file_extract(archive, dest, replace=replace)
 
-def _mirror_file(path, expected):
-    "A file of a mirror folder, checked; it is not ours to remove."
-    try: return check_file(path, **expected)
-    except OSError: raise FileNotFoundError(f'the mirror lists {path} but cannot show it: run write_manifest there') from None
-    except ValueError as e: raise ValueError(f'{e}; replace {path}, or run write_manifest there if it is right') from None
-
-# %% ../../nbs/0_start/03_data_sets.ipynb #7c8af1e7
+# %% ../../nbs/0_start/03_data_sets.ipynb #10265ed0
 def sample_mode()->bool:
     "Is generated data wanted? True with `COURSE_LIB_DATA=sample`."
     mode = os.environ.get('COURSE_LIB_DATA') or 'real'
@@ -485,14 +538,14 @@ def untar_data(url:str,                    # an entry of `URLs`, or any address 
     with one_at_a_time(d.folder, dest, kept):
         if os.environ.get('COURSE_LIB_MIRROR') and (found := _on_mirror(d)):
             if not data: dest = home/'mirror'/f"{found['name']}-{str(found.get('sha256'))[:8]}"/d.folder
-            if not dest.exists(): _from_mirror(d, found, dest)
+            if not dest.exists() or force_download: _from_mirror(d, found, dest, replace=force_download)
         elif not dest.exists() or force_download: # not made while we waited
             file = download_data(d, kept, force_download=force_download, timeout=timeout)
             print(f'{d.name}: unpacking {file.name}')
             file_extract(file, dest, replace=force_download)
     return dest
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #0b654112
+# %% ../../nbs/0_start/03_data_sets.ipynb #e0a36b7b
 def _sample(d, data=None):
     "The generated sample of an entry, in the cache or in the folder `data`."
     from course_lib.data.samples import make_sample, sample_names
@@ -501,12 +554,12 @@ def _sample(d, data=None):
     raise RuntimeError(f'{d.name} has no generated sample yet: unset COURSE_LIB_DATA, then it comes from '
                        'COURSE_LIB_MIRROR if you set one, else from the internet')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #e410eaac
+# %% ../../nbs/0_start/03_data_sets.ipynb #b7b8e7b8
 def check_stays_inside(answer, # your function: name -> bool
                       )->str:  # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
-    cases = {'train/cats/cat.1.jpg': True, 'cat..jpg': True, './labels.csv': True, '../evil': False, 'a/../../evil': False,
-             '/etc/passwd': False, 'a\\..\\..\\evil': False}
+    cases = {'train/cats/cat.1.jpg': True, 'cat..jpg': True, './labels.csv': True, '../evil': False,
+             'a/../../evil': False, '/etc/passwd': False, 'a\\..\\..\\evil': False}
     for name, expected in cases.items():
         if bool(answer(name)) != expected: return f'{name!r} should give {expected}'
     return 'all good'

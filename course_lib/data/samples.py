@@ -16,10 +16,10 @@ from pathlib import Path
 
 from .external import cache_home, new_folder, one_at_a_time
 
-# %% ../../nbs/0_start/04_samples.ipynb #3591feed
+# %% ../../nbs/0_start/04_samples.ipynb #2b6cb223
 _generators = {}                                      # name -> (function, version, folder name)
 _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules of their own: imported when asked for
-                mnist_sample='course_lib.data.drawn_digits')
+                mnist_sample='course_lib.data.drawn_digits', mnist='course_lib.data.drawn_digits')
 
 def register_sample(name:str,        # what `make_sample` and the entries of `URLs` call it
                     version:int=1,   # raise it when the same arguments make other files
@@ -37,9 +37,10 @@ def sample_names()->list[str]: # sorted
     "The names of all generators there are."
     return sorted(set(_generators) | set(_modules))
 
-# %% ../../nbs/0_start/04_samples.ipynb #f692908b
-_ones = ' one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen'
-_ones, _tens = _ones.split(' '), '  twenty thirty forty fifty sixty seventy eighty ninety'.split(' ')
+# %% ../../nbs/0_start/04_samples.ipynb #e4f0ba69
+_ones = ' one two three four five six seven eight nine ten eleven twelve thirteen'.split(' ')
+_ones += 'fourteen fifteen sixteen seventeen eighteen nineteen'.split()
+_tens = '  twenty thirty forty fifty sixty seventy eighty ninety'.split(' ')
 
 def in_words(n:int, # 1 to 9999
             )->str:
@@ -58,7 +59,7 @@ def human_numbers(dest:Path,   # folder to fill
     for name, numbers in {'train': range(1, 8000), 'valid': range(8000, 9999)}.items():
         (Path(dest)/f'{name}.txt').write_text(''.join(f'{in_words(n)} \n' for n in numbers))
 
-# %% ../../nbs/0_start/04_samples.ipynb #1889fc57
+# %% ../../nbs/0_start/04_samples.ipynb #3b337d8a
 def _generator(name):
     "(function, version, folder) of a generator; its module is imported now."
     if name not in sample_names(): raise ValueError(f'no generator {name!r}: there are {", ".join(sample_names())}')
@@ -68,7 +69,8 @@ def _generator(name):
 def _arguments(name, f, args):
     "All arguments of the generator but `dest`, defaults filled in."
     takes = [p for p in inspect.signature(f).parameters if p != 'dest']
-    if unknown := set(args) - set(takes): raise TypeError(f'{name} takes {", ".join(takes)}, not {", ".join(sorted(unknown))}')
+    if unknown := set(args) - set(takes):
+        raise TypeError(f'{name} takes {", ".join(takes)}, not {", ".join(sorted(unknown))}')
     bound = inspect.signature(f).bind(None, **args); bound.apply_defaults()
     return {k: v for k, v in bound.arguments.items() if k != 'dest'}
 
@@ -113,7 +115,7 @@ def sample_truth(path:str|Path, # a folder that `make_sample` or `untar_data` ga
     if not file.exists(): raise FileNotFoundError(f'no truth is known for {path}: only some generated sets have one')
     return pd.read_csv(file)
 
-# %% ../../nbs/0_start/04_samples.ipynb #83baf99e
+# %% ../../nbs/0_start/04_samples.ipynb #1fd665b1
 def check_generator(answer:Callable, # your generator: (dest, seed, n) fills dest/train/{across,down}
                    )->str:           # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
@@ -124,7 +126,9 @@ def check_generator(answer:Callable, # your generator: (dest, seed, n) fills des
             return {p.relative_to(d).as_posix(): p.read_bytes() for p in sorted(Path(d).rglob('*.png'))}
     first, again, other = files(1), files(1), files(2)
     for kind in ('across', 'down'):
-        if (n := sum(p.startswith(f'train/{kind}/') for p in first)) != 5: return f'train/{kind} should hold 5 PNG files, not {n}'
+        if (n := sum(p.startswith(f'train/{kind}/') for p in first)) != 5:
+            return f'train/{kind} should hold 5 PNG files, not {n}'
     if len(set(first.values())) < 10: return 'some of the ten pictures are the same: draw phase or width at random'
-    if first != again: return 'the same seed should give the same files: take every random number from default_rng(seed)'
+    if first != again:
+        return 'the same seed should give the same files: take every random number from default_rng(seed)'
     return 'all good' if first != other else 'another seed should give other pictures'
