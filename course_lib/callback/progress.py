@@ -45,7 +45,7 @@ def _number(v): return v.item() if isinstance(v, torch.Tensor) and v.numel() == 
 
 TrainLoop.metrics = L() # objects with `reset`, `accumulate(learn)`, `value` and `name`
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #7622c523
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #db556509
 class Smooth:
     "Debiased exponential average of numbers."
     def __init__(self, beta:float=0.98): # share of the old value that is kept
@@ -53,13 +53,13 @@ class Smooth:
     def add(self, v:float)->float: # the average so far
         "Take in one more number."
         self.sum, self.n = self.beta * self.sum + (1 - self.beta) * v, self.n + 1
-        return self.value
+        return self.sum / (1 - self.beta**self.n)
     @property
     def value(self)->float:
         "The average so far."
-        return self.sum / (1 - self.beta**self.n) if self.n else math.nan
+        return self.sum / (1 - self.beta**self.n) if self.n else math.nan # no number yet
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #be07ed42
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #73fa5a48
 class Recorder(Callback):
     "Remembers losses, rates and the rows of the training table. A new fit starts a new record."
     order, run_valid, every = 50, False, 20 # losses on a GPU are fetched every 20 batches
@@ -76,20 +76,21 @@ class Recorder(Callback):
         group = learn.opt.param_groups[-1]
         self.lrs.append(group['lr'])
         self.moms.append(group['betas'][0] if 'betas' in group else group.get('momentum', group.get('mom')))
-        self._queue.append(learn.loss)
-        if learn.loss.device.type == 'cpu' or len(self._queue) == self.every: self._fetch()
+        if learn.loss.is_cpu: self.losses.append(self._smooth.add(learn.loss.item()))
+        else:
+            self._queue.append(learn.loss)
+            if len(self._queue) == self.every: self._fetch()
 
     def after_epoch(self):
         self.iters.append(len(self.lrs))
         self.log = [self.epoch, self.smooth_loss, *self.scores.values, _clock(time.perf_counter() - self.start)]
         self.values.append(self.log[1:-1])
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #41d03148
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #8fb6d60e
 @patch
 def _fetch(self:Recorder):
     queue, self._queue = self._queue, []
-    if len(queue) > 1: queue = torch.stack(queue)
-    self.losses += [self._smooth.add(v) for v in (queue.tolist() if len(queue) > 1 else [q.item() for q in queue])]
+    if queue: self.losses += map(self._smooth.add, torch.stack(queue).tolist()) # one wait for all of them
 
 @patch(as_prop=True)
 def smooth_loss(self:Recorder)->float: # nan before the first batch
@@ -228,7 +229,7 @@ class CSVLogger(Callback):
         import pandas as pd
         return pd.read_csv(self.file)
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #eb68d793
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #fe2dd2a1
 class TerminateOnNaNCallback(Callback):
     "Stops training at the first loss that is no finite number, and puts the weights of a little before back."
     order, run_valid, every = -50, False, 20
@@ -239,9 +240,9 @@ class TerminateOnNaNCallback(Callback):
         self._copies, self.checked = None, 0
 
     def after_loss(self):
-        learn = self.learn
-        n = learn.train_iter
-        if (n % self.every and learn.loss.device.type != 'cpu') or not learn.yb: return
+        learn, n = self.learn, self.learn.train_iter
+        if not learn.yb: return
+        if n % self.every and not learn.loss.is_cpu: return
         if not math.isfinite(learn.loss.item()): self._stop()
         if n % self.every == 0: self._copy()
 
