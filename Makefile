@@ -18,6 +18,7 @@ setup: $(VENV)/.dev ## the virtual environment in .venv, with the package instal
 $(VENV)/.dev: $(META)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 		echo "$(PYTHON) cannot make a virtual environment here: install its venv module (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PIP) install -q --upgrade pip
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
 	@touch $@
 

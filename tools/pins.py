@@ -15,13 +15,10 @@ header = """\
 
 
 def marker(requires):
-    "The Pythons of the matrix that may have a package which asks for `requires`, as a marker; '' when all may."
-    ok = [p for p in pythons if SpecifierSet(requires or '').contains(p + '.9')]
-    if len(ok) == len(pythons): return ''
-    parts = []
-    if ok[0] != pythons[0]: parts.append(f'python_version >= "{ok[0]}"')
-    if ok[-1] != pythons[-1]: parts.append(f'python_version <= "{ok[-1]}"')
-    return ' ; ' + ' and '.join(parts)
+    "What a package asks of Python, as a marker, as far as a supported Python may lack it (`>=3.11`, also `>=3.11.5`)."
+    parts = [o for o in SpecifierSet(requires or '') if not all(o.contains(p + '.0') for p in pythons)]
+    return ''.join(f' {"and" if i else ";"} python_full_version {o.operator} "{o.version}"'
+                   for i, o in enumerate(sorted(parts, key=str)))
 
 
 def pins():
