@@ -367,7 +367,7 @@ def check_file(path:str|Path,   # the file
             raise ValueError(f'{path.name} has a wrong {kind}: damaged or changed')
     return path
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #21bc5bd1
+# %% ../../nbs/0_start/03_data_sets.ipynb #317eb5b6
 def _transfer(url, part, progress, timeout):
     "Append to `part` what it lacks of `url`; ConnectionError if the rest did not come."
     import pooch
@@ -377,7 +377,8 @@ def _transfer(url, part, progress, timeout):
         count = lambda n: None
         def on_answer(r, *args, **kwargs):
             nonlocal expected, count
-            if r.status_code == 200: f.truncate(0) # the server sends all of it again
+            if r.status_code == 200: # the server sends all of it again
+                f.seek(0); f.truncate()
             if not r.ok or r.is_redirect: return
             expected = f.tell() + int(r.headers.get('Content-Length') or 0)
             bar = dict(initial=f.tell(), total=expected or None, desc=part.name, unit='B', unit_scale=True)
@@ -388,16 +389,17 @@ def _transfer(url, part, progress, timeout):
         get(url, out, None)
     if part.stat().st_size < expected: raise ConnectionError(f'only {part.stat().st_size:,} of {expected:,} bytes came')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #1f2fe372
+# %% ../../nbs/0_start/03_data_sets.ipynb #adcc89bc
 def _is_web(address): return address.startswith(('http://', 'https://'))
 
 _no_net = ('No internet? Set COURSE_LIB_MIRROR to a folder (or address) of archives, '
            'or COURSE_LIB_DATA=sample for generated data.')
 
 def _get(url, part, progress, timeout, tries=3):
-    "Download `url` into `part` in up to `tries` tries; RuntimeError or FileNotFoundError with one clear line."
+    "Download `url` into `part`; give up, with one clear line, after `tries` tries in a row that bring nothing new."
     import requests
-    for left in reversed(range(tries)):
+    most = failed = 0
+    while failed < tries:
         try: return _transfer(url, part, progress, timeout)
         except requests.HTTPError as e:
             code = e.response.status_code
@@ -405,12 +407,12 @@ def _get(url, part, progress, timeout, tries=3):
                 raise FileNotFoundError(f'no {url} there (status {code}): check the address. {_no_net}') from None
             problem = f'server error {code}'
         except requests.Timeout: problem = f'no answer in {timeout} s'
-        except (ConnectionError, requests.RequestException):
-            problem = 'connection lost' if part.stat().st_size else 'no connection'
-        if left: time.sleep(0.2 * (tries - left))
-        if left and part.stat().st_size:
-            print(f'{posixpath.basename(url)}: {problem}, going on at {part.stat().st_size:,} bytes')
-    raise RuntimeError(f'could not download {url} in {tries} tries ({problem}). Nothing half-made was kept. {_no_net}')
+        except (ConnectionError, requests.RequestException): problem = 'no connection, or it was lost'
+        have = part.stat().st_size
+        failed, most = (0, have) if have > most else (failed + 1, most)
+        if not failed: print(f'{posixpath.basename(url)}: connection lost, going on at {have:,} bytes')
+        elif failed < tries: time.sleep(0.2 * failed)
+    raise RuntimeError(f'could not download {url} ({problem}). Nothing half-made was kept. {_no_net}')
 
 # %% ../../nbs/0_start/03_data_sets.ipynb #8106ac4c
 def download_url(url:str,                # http or https address
@@ -435,7 +437,7 @@ def download_url(url:str,                # http or https address
             part.replace(dest)
     return dest
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #6761e3f0
+# %% ../../nbs/0_start/03_data_sets.ipynb #8b822f55
 def download_data(url:str,                    # an entry of `URLs` or an address
                   fname:str|Path=None,        # file to write; by default in the cache
                   c_key:str='archive',        # sub-folder of the cache
@@ -463,7 +465,7 @@ def _as_source(url):
         raise TypeError(f'an entry of URLs or a web address is needed, got {type(url).__name__}')
     return next((d for d in URLs.entries().values() if d == url), None) or DataSource(url)
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #0faa8262
+# %% ../../nbs/0_start/03_data_sets.ipynb #b801b266
 def write_manifest(folder:str|Path, # a folder of archives
                   )->Path:          # its manifest.json
     "Make `folder` a mirror: list its archives with sizes and checksums."
@@ -474,7 +476,7 @@ def write_manifest(folder:str|Path, # a folder of archives
     manifest.write_text(json.dumps(dict(datasets=sets), indent=1))
     return manifest
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #69912f48
+# %% ../../nbs/0_start/03_data_sets.ipynb #376d73e3
 @contextmanager
 def _mirror_file(name, progress=True, **expected):
     "A file of the mirror, checked. It is fetched for the length of the `with` if the mirror is on the web."
@@ -494,7 +496,7 @@ def _mirror_file(name, progress=True, **expected):
         with tempfile.TemporaryDirectory(prefix='.mirror.', suffix='.part', dir=cache_home()) as temp:
             yield download_url(f'{mirror.rstrip("/")}/{name}', temp, show_progress=progress, **expected)
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #f49ef50d
+# %% ../../nbs/0_start/03_data_sets.ipynb #20a3785a
 def _on_mirror(d):
     "The mirror's entry for `d` (a dict), or None if it has none."
     with _mirror_file('manifest.json', progress=False) as file:
@@ -513,7 +515,7 @@ def _from_mirror(d, found, dest, replace=False):
     with _mirror_file(found['file'], sha256=found.get('sha256'), size=found.get('bytes')) as archive:
         file_extract(archive, dest, replace=replace)
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #10265ed0
+# %% ../../nbs/0_start/03_data_sets.ipynb #46d59b53
 def sample_mode()->bool:
     "Is generated data wanted? True with `COURSE_LIB_DATA=sample`."
     mode = os.environ.get('COURSE_LIB_DATA') or 'real'
@@ -542,10 +544,11 @@ def untar_data(url:str,                    # an entry of `URLs`, or any address 
         elif not dest.exists() or force_download: # not made while we waited
             file = download_data(d, kept, force_download=force_download, timeout=timeout)
             print(f'{d.name}: unpacking {file.name}')
-            file_extract(file, dest, replace=force_download)
+            try: file_extract(file, dest, replace=force_download)
+            except ValueError: file.unlink(); raise # or the next call would trip over it again
     return dest
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #e0a36b7b
+# %% ../../nbs/0_start/03_data_sets.ipynb #f475674c
 def _sample(d, data=None):
     "The generated sample of an entry, in the cache or in the folder `data`."
     from course_lib.data.samples import make_sample, sample_names
@@ -554,7 +557,7 @@ def _sample(d, data=None):
     raise RuntimeError(f'{d.name} has no generated sample yet: unset COURSE_LIB_DATA, then it comes from '
                        'COURSE_LIB_MIRROR if you set one, else from the internet')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #b7b8e7b8
+# %% ../../nbs/0_start/03_data_sets.ipynb #a0851828
 def check_stays_inside(answer, # your function: name -> bool
                       )->str:  # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
