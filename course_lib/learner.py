@@ -6,7 +6,7 @@
 __all__ = ['norm_types', 'trainable_params', 'norm_bias_params', 'layer_groups', 'Learner', 'spread', 'explained', 'in_order',
            'GatherPredsCallback', 'joined', 'item_losses', 'check_head_and_rest']
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #ece3e70f
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #90a40a06
 import copy, inspect
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +17,7 @@ from fastcore.basics import noop, patch
 from fastcore.foundation import L
 from torch import nn
 from .callback.core import Callback, CancelValidException, TrainLoop
+from .callback.precision import AutoPrecision, MixedPrecision
 from .callback.progress import ProgressCallback, Recorder, Scores, TerminateOnNaNCallback
 from .metrics import mk_metric
 from .optimizer import Adam, get_hypers, set_hypers
@@ -50,7 +51,7 @@ def layer_groups(split, # what a splitter gave: lists of parameters, or one list
         seen |= {id(p) for p in groups[-1]}
     return groups
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #62eea4a1
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #d2ed6833
 @register
 class Learner(TrainLoop):
     "Trains `model` on `dls`, judges it, and predicts with it."
@@ -72,6 +73,7 @@ class Learner(TrainLoop):
         train_bn:bool=True,        # batch norm of frozen groups keeps training
         moms=(0.95, 0.85, 0.95),   # momentum at the start, the middle and the end of a cycle
         default_cbs:bool=True,     # the training table, the record, the stop at nan
+        precision:str='auto',      # 'fp32', 'bf16', 'fp16', or 'auto': bf16 for convnets where it is faster
         device=None,               # where to train (default: where `dls` are, else `default_device()`)
     ):
         self.dls, self.model, self.opt_func, self.lr, self.splitter = dls, model, opt_func, lr, splitter
@@ -81,7 +83,7 @@ class Learner(TrainLoop):
         self.path, self.model_dir, self.metrics, self._device = Path(path or getattr(dls, 'path', None) or '.'), model_dir, metrics, device
         if device is not None and hasattr(dls, 'to'): dls.to(device)
         self.add_cbs([TerminateOnNaNCallback, Scores, Recorder, ProgressCallback] if default_cbs else [])
-        self.add_cbs(cbs)
+        self.add_cbs(_precisions(precision)).add_cbs(cbs)
         self('after_create')
 
     @property
@@ -90,6 +92,11 @@ class Learner(TrainLoop):
         return self._metrics
     @metrics.setter
     def metrics(self, ms): self._metrics = L(mk_metric(m) for m in (ms if isinstance(ms, (list, tuple, L)) else [] if ms is None else [ms]))
+
+def _precisions(how):
+    known = {'auto': [AutoPrecision()], 'fp32': [], 'bf16': [MixedPrecision('bf16')], 'fp16': [MixedPrecision('fp16')]}
+    if how not in known: raise ValueError(f'precision can be {", ".join(known)}, not {how!r}')
+    return known[how]
 
 # %% ../nbs/5_collaborative_filtering/03_learner.ipynb #65d24f05
 def spread(v,     # a number, `slice(hi)`, `slice(lo, hi)`, or one value a group
@@ -243,7 +250,7 @@ def unfreeze(self:Learner):
     "Train everything."
     return self.freeze_to(0)
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #2981f436
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #fade061c
 @patch
 def validate(self:Learner,
              ds_idx:int=1, # 0 training, 1 validation
@@ -263,7 +270,7 @@ def _loader(self:Learner, ds_idx):
     if ds_idx in (0, 1): return (self.dls.train, self.dls.valid)[ds_idx]
     return self.dls[ds_idx]
 
-_batch_state = 'training dl n_iter iter xb yb pred loss loss_grad'.split()
+_batch_state = 'training dl n_iter iter xb yb pred loss loss_grad autocast'.split()
 
 @patch
 def _judge(self:Learner, dl, cbs=None):

@@ -268,7 +268,7 @@ def no_batches(dl)->str: # the message
                          f'Use a batch size of at most {n}, or drop_last=False.')
     return 'no batch to train on: the training set is empty. Look at dls.train (a generator is used up after one epoch: pass a list or a loader).'
 
-# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #074ff96c
+# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #69f6d442
 @patch
 def _was_interrupted(self:TrainLoop):
     self.interrupted = True
@@ -283,7 +283,8 @@ def _cleanup(self:TrainLoop):
     for cb in self.cbs: cb.__dict__.pop('run', None)
     self._compile()
     self.training, self.xb, self.yb = False, (), ()
-    self.pred = self.loss_grad = self.dl = None
+    self.pred = self.loss_grad = self.dl = self.scaler = None
+    self.__dict__.pop('autocast', None)
     if self.opt is not None: self.opt.zero_grad()
 
 @patch(as_prop=True)
