@@ -389,11 +389,11 @@ def _transfer(url, part, progress, timeout):
         get(url, out, None)
     if part.stat().st_size < expected: raise ConnectionError(f'only {part.stat().st_size:,} of {expected:,} bytes came')
 
-# %% ../../nbs/0_start/03_data_sets.ipynb #adcc89bc
+# %% ../../nbs/0_start/03_data_sets.ipynb #1946ed2f
 def _is_web(address): return address.startswith(('http://', 'https://'))
 
 _no_net = ('No internet? Set COURSE_LIB_MIRROR to a folder (or address) of archives, '
-           'or COURSE_LIB_DATA=sample for generated data.')
+           'or COURSE_LIB_DATA=sample for generated data, where there is a generator.')
 
 def _get(url, part, progress, timeout, tries=3):
     "Download `url` into `part`; give up, with one clear line, after `tries` tries in a row that bring nothing new."
