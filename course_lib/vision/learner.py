@@ -6,19 +6,19 @@
 __all__ = ['cnn_learner', 'create_head', 'VisionModel', 'create_vision_model', 'add_norm', 'get_c', 'vision_learner',
            'check_group_rates']
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #e4259a7f
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #d160796d
 import functools, math
 from collections.abc import Callable
 from itertools import pairwise
 import torch
 from torch import nn
 from ..torch_core import params, recipe, register
-from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, BatchNorm, SigmoidRange, apply_init, in_channels
+from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 from ..data.transforms import Normalize
 from ..learner import Learner
+import course_lib.callback.schedule, course_lib.vision.tta # they give every learner `fine_tune`, `fit_one_cycle`, `tta`
 from ..optimizer import Adam
-from .models import (adapt_stats, arch_meta, check_groups, create_body, default_split, feature_shape, get_arch,
-                                      min_size)
+from .models import adapt_stats, arch_meta, check_groups, create_body, feature_shape, get_arch, min_size
 
 # %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #ce26b5e1
 @recipe
@@ -45,13 +45,13 @@ def create_head(nf:int,            # features that come out of the body
     if bn_final: layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
     return nn.Sequential(*layers, *([SigmoidRange(*y_range)] if y_range else []))
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #3072a11b
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #1fefaf31
 class VisionModel(nn.Sequential):
     "A body and a head; says in words what is wrong with pictures that do not fit."
     name, n_in = 'this model', 3
     def forward(self, x):
         try: return super().forward(x)
-        except (RuntimeError, ValueError) as e:
+        except (RuntimeError, ValueError, AssertionError) as e:
             words = self.what_is_wrong(x)
             if words is None: raise
             raise ValueError(words) from e
@@ -64,6 +64,9 @@ class VisionModel(nn.Sequential):
         if channels != self.n_in:
             return f'the pictures have {channels} channel(s), {self.name} was made for {self.n_in}: pass n_in={channels}, or open them otherwise (ImageBlock(cls=...))'
         least = min_size(self[0], channels)
+        if least is None:
+            fits = [s for s in (28, 32, 64, 96, 128, 160, 192, 224, 256, 288, 299, 320, 384, 448) if feature_shape(self[0], channels, [s])]
+            return f'pictures of {h}x{w} pixels do not go through {self.name}; these sizes do: {fits}'
         if min(h, w) < least: return f'pictures of {h}x{w} pixels are too small for {self.name}, which needs {least}x{least}: use Resize({least}) or more'
         if bs == 1 and self.training: return 'one picture alone cannot be batch-normalised in training: use a larger bs, or drop_last=True'
 

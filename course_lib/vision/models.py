@@ -252,7 +252,7 @@ def load_weights(model:nn.Module,   # the whole network, with its own last layer
     except RuntimeError as e: raise RuntimeError(f'{path or source} does not fit {arch.__name__}: {str(e).splitlines()[1].strip()[:200]}') from None
     return model
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #a15a1233
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #745900fa
 _pools = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d)
 
 def has_pool_type(m:nn.Module)->bool:
@@ -285,8 +285,9 @@ def num_features_model(m:nn.Module, n_in:int=3)->int:
     if shape is None: raise ValueError(f'pictures of {n_in} channels, up to 384 pixels, do not go through {type(m).__name__}')
     return shape[1]
 
-def min_size(m:nn.Module, n_in:int=3, most:int=512)->int: # pixels
+def min_size(m:nn.Module, n_in:int=3, most:int=512)->int|None: # pixels; None: `most` does not go through either
     "The smallest square picture that goes through the body `m`, found by halving."
+    if not feature_shape(m, n_in, [most]): return None
     fails, works = 0, most
     while works - fails > 1:
         size = (fails + works) // 2
