@@ -224,7 +224,7 @@ def fit_sgdr(self:Learner,
     scheds = {'lr': sgdr(1., n_cycles, cycle_len, cycle_mult)}
     self._fit_scheduled(scheds, sum(lengths), lr, wd=wd, cbs=cbs, reset_opt=reset_opt)
 
-# %% ../../nbs/2_better_classifiers/01_schedules.ipynb #273ccb5b
+# %% ../../nbs/2_better_classifiers/01_schedules.ipynb #1f24a332
 @patch
 def fine_tune(self:Learner,
     epochs:int,           # epochs with everything unfrozen
@@ -242,7 +242,7 @@ def fine_tune(self:Learner,
     self.unfreeze()
     self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **kwargs)
 
-# %% ../../nbs/2_better_classifiers/01_schedules.ipynb #28bfb8c6
+# %% ../../nbs/2_better_classifiers/01_schedules.ipynb #fcfe1dfb
 def check_flat_then_cosine(
     answer:Callable[[float, float], Schedule] # your function: (lr, pct_flat) -> schedule
 )->str: # what to look at next, or 'all good'
