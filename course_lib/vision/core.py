@@ -113,10 +113,13 @@ def _decode(im, name, kind, full_size):
     except MemoryError: raise
     except Exception as e: raise _unreadable(name, f'cannot be decoded ({e})') from e
 
-# %% ../../nbs/1_cats_and_dogs/02_a_picture_is_numbers.ipynb #9a831bbd
+# %% ../../nbs/1_cats_and_dogs/02_a_picture_is_numbers.ipynb #a94d3e20
 class PILImage(Image.Image):
     "A picture in memory: red, green and blue, 8 bits each."
     _kind, _tensor_cls, _show_args, _todo = 'RGB', TensorImage, {}, None
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        register(cls) # saved files may name it
 
     @classmethod
     def create(cls,
@@ -147,6 +150,8 @@ class PILImage(Image.Image):
         im.load()
         self.im, self._mode, self._size = im.im, im.mode, im.size
         return self
+
+register(PILImage)
 
 # %% ../../nbs/1_cats_and_dogs/02_a_picture_is_numbers.ipynb #1b9c5c52
 @patch
