@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 META   := settings.ini setup.py pyproject.toml constraints.txt
-PIP     = $(BIN)/python -m pip --disable-pip-version-check
+PIP     = PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
 SAMPLE := COURSE_LIB_DATA=sample MPLBACKEND=agg TQDM_DISABLE=1
 # one thread a process, two processes: faster on two cores than two threads, and the same numbers everywhere
 FAST   := OMP_NUM_THREADS=1 $(SAMPLE)

@@ -11,6 +11,7 @@ header = """\
 # The tested set: what `make setup` and `make docs` install, written by `make pins`.
 # settings.ini holds the ranges; a build suffix (+cpu, +cu128) is left off, so that any build of the version will do.
 # A marker stands where a version does not exist for one of the Pythons of the test matrix: there the range alone rules.
+# The extra `app` is outside this set: Gradio still asks for Pillow below 13. Install it without this file.
 """
 
 
