@@ -135,14 +135,15 @@ def weight_decay(p,        # the parameter: changed in place
     if wd != 0: p.data.mul_(1 - lr * wd)
 weight_decay.defaults = dict(wd=0.)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #e1dfc52a
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #32ce371e
 def _order(t): return [s for s, n in zip(t.stride(), t.shape) if n > 1]
 
 def _can_fuse(groups):
     "Do these parameters suit the fused loops: floating point, on a device that has them, without gaps in memory?"
-    ps = [p for g in groups for p in g['params']]
+    from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
+    ps, devices = [p for g in groups for p in g['params']], _get_fused_kernels_supported_devices()
     gapless = all(sum((n - 1) * s for n, s in zip(p.shape, p.stride())) + 1 == p.numel() for p in ps if p.numel())
-    return gapless and all(p.is_floating_point() and p.device.type in ('cpu', 'cuda', 'mps') for p in ps)
+    return gapless and all(p.is_floating_point() and p.device.type in devices for p in ps)
 
 def _aligned(t, p):
     "`t` in the memory order of parameter `p`."

@@ -20,7 +20,7 @@ from .progress import ProgressCallback, Recorder, Scores, Smooth, TerminateOnNaN
 from .progress import progress_bar
 from ..learner import Learner, spread
 
-# %% ../../nbs/2_better_classifiers/02_learning_rate_finder.ipynb #7a38e080
+# %% ../../nbs/2_better_classifiers/02_learning_rate_finder.ipynb #dc75a252
 class LRFinder(Callback):
     "Raises the rate by the same factor at every batch, and notes the loss."
     order, run_valid = 60, False
@@ -47,7 +47,8 @@ class LRFinder(Callback):
         self.last = self.learn.loss.item()
         if not math.isfinite(self.last): raise CancelFitException()
         self.losses.append(self.smooth.add(self.last))
-        diverged = self.stop_div and self.losses[-1] > 4 * min(self.losses)
+        grown = self.losses[self.num_it // 10:] # before that, the average is too young to stop for
+        diverged = self.stop_div and grown and grown[-1] > 4 * min(grown)
         if diverged or len(self.lrs) == self.num_it: raise CancelFitException()
 
 # %% ../../nbs/2_better_classifiers/02_learning_rate_finder.ipynb #325779e8
@@ -181,7 +182,7 @@ def _sits_out(cb):
     hears = lambda es: any(hasattr(cb, e) for e in es)
     return isinstance(cb, _score) or hears(_epoch_events) and not hears((*batch_events, 'before_train'))
 
-# %% ../../nbs/2_better_classifiers/02_learning_rate_finder.ipynb #de6aea5e
+# %% ../../nbs/2_better_classifiers/02_learning_rate_finder.ipynb #a304b4bd
 @patch
 def _sweep(self:Learner, finder):
     "Train with a rising rate; the learner is `untouched` afterwards."
@@ -190,7 +191,9 @@ def _sweep(self:Learner, finder):
         self.create_opt()
         self.remove_cbs([cb for cb in self.cbs if _sits_out(cb)])
         bar = progress_bar(finder.num_it, 'finding a rate') if self.bars else None
-        try: self.add_cb(finder)._with_events(self._epochs, 'fit', CancelFitException, always=True)
+        self.add_cb(finder)
+        try:
+            with self._explained(): self._with_events(self._epochs, 'fit', CancelFitException, always=True)
         finally:
             if bar is not None: bar.close()
             self._cleanup()
