@@ -23,12 +23,12 @@ events = '''after_create before_fit before_epoch
     after_cancel_epoch after_epoch after_cancel_fit after_fit'''.split()
 batch_events = events[4:15] # those that happen for every batch
 
-# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #435a9da9
+# %% ../../nbs/5_collaborative_filtering/01_training_loop.ipynb #bf85099c
 class Callback:
     "Something that joins a training loop: define methods named after the events you want to hear."
     order = 0                           # low numbers are called first
     run = run_train = run_valid = True  # call at all; call for training batches; call for validation batches
-    learn = None
+    kept, learn = (), None              # names of attributes that a checkpoint keeps (numbers, text, lists)
 
     @property
     def name(self)->str:

@@ -59,10 +59,11 @@ class Smooth:
         "The average so far."
         return self.sum / (1 - self.beta**self.n) if self.n else math.nan # no number yet
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #73fa5a48
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #c4bd6d6f
 class Recorder(Callback):
     "Remembers losses, rates and the rows of the training table. A new fit starts a new record."
     order, run_valid, every = 50, False, 20 # losses on a GPU are fetched every 20 batches
+    kept = 'losses lrs moms iters values smoothing'.split()
 
     def before_fit(self):
         self.losses, self.lrs, self.moms, self.iters, self.values, self._queue = [], [], [], [], [], []
@@ -86,7 +87,13 @@ class Recorder(Callback):
         self.log = [self.epoch, self.smooth_loss, *self.scores.values, _clock(time.perf_counter() - self.start)]
         self.values.append(self.log[1:-1])
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #8fb6d60e
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #7d8ed3fc
+def _get_smoothing(self):
+    self._fetch()
+    return [self._smooth.sum, self._smooth.n]
+def _set_smoothing(self, v): self._smooth.sum, self._smooth.n = v
+Recorder.smoothing = property(_get_smoothing, _set_smoothing, doc='State of the smoothed loss, for checkpoints.')
+
 @patch
 def _fetch(self:Recorder):
     queue, self._queue = self._queue, []
