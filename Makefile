@@ -41,8 +41,8 @@ real: setup ## every recipe, shortened, on real data (needs a mirror: COURSE_LIB
 docs: $(VENV)/.docs ## the site, in _site/
 	$(FAST) $(BIN)/python tools/make_site.py
 
-bench: setup ## measurements beside other libraries; results in benchmarks/results/
-	$(BIN)/python benchmarks/run.py
+bench: setup ## measurements beside other libraries; results in benchmarks/results/ (NAMES="engine rows" for some only)
+	$(BIN)/python benchmarks/run.py $(NAMES)
 
 lab: setup ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab nbs

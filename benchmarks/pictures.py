@@ -1,0 +1,119 @@
+"""The same pictures, network, rate and epochs with course_lib and with fastai, from scratch, and how fast the hardware could be.
+
+The limit is a bare loop over random tensors that are there already: no files, no augmentation, nothing recorded.
+"""
+import os
+import time
+from contextlib import nullcontext
+
+from common import declare_operators, main, warm_files
+
+spec = dict(
+    title='An epoch on the same pictures',
+    what='resnet18 from scratch at 128 pixels, batches of 64, Resize(128) and aug_transforms() as they come, one cycle at 2e-3, '
+         'validation and accuracy included; the round is the seed.',
+    sides=dict(ours='course_lib (precision as it chooses)',
+               fastai='fastai',
+               ours_fp32='course_lib in float32',
+               limit='bare loop on random tensors, bf16 and channels_last',
+               limit_fp32='bare loop on random tensors, float32'),
+    measures=dict(first=dict(text='seconds, first epoch (with decoding)', better='low'), later=dict(text='seconds, later epochs', better='low'),
+                  preds=dict(text='seconds, get_preds', better='low'), accuracy=dict(text='accuracy', better='high', quality=True),
+                  train_loss=dict(text='training loss', better='low', quality=True), valid_loss=dict(text='validation loss', better='low', quality=True)),
+    ratios=[['ours', 'fastai', 'later', None], ['ours', 'fastai', 'first', None], ['ours', 'fastai', 'preds', None],
+            ['ours_fp32', 'fastai', 'later', None], ['ours', 'limit', 'later', None], ['ours_fp32', 'limit_fp32', 'later', None]],
+    rounds=3, threads='cores', data='sample', epochs=3)
+
+size, bs, lr = 128, 64, 2e-3
+
+
+def epochs(args): return 2 if args.quick else int(os.environ.get('BENCH_EPOCHS', spec['epochs']))
+
+
+def trained(args, learn, callback):
+    "Train, take the time of each epoch, predict; both libraries have these names."
+    class Clock(callback):
+        def __init__(self): self.times = []
+        def before_epoch(self): self.start = time.perf_counter()
+        def after_epoch(self): self.times.append(time.perf_counter() - self.start)
+    clock = Clock()
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs(args), lr, cbs=clock)
+    train_loss, valid_loss, accuracy = learn.recorder.values[-1][:3]
+    start = time.perf_counter()
+    with learn.no_bar(): preds, targets = learn.get_preds()
+    took = time.perf_counter() - start
+    again = (preds.argmax(1) == targets).float().mean().item()
+    assert abs(again - float(accuracy)) < 0.02, f'get_preds says {again}, the table {accuracy}'
+    later = sorted(clock.times[1:])
+    return dict(first=clock.times[0], later=later[len(later) // 2], preds=took, accuracy=float(accuracy), train_loss=float(train_loss),
+                valid_loss=float(valid_loss), epoch_seconds=clock.times)
+
+
+def ours(args):
+    import course_lib.vision.all as v
+    warm_files(args.data)
+    v.set_seed(args.round)
+    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size), batch_tfms=v.aug_transforms(), bs=bs)
+    learn = v.vision_learner(dls, v.resnet18, pretrained=False, metrics=v.accuracy)
+    learn.create_opt()
+    result = trained(args, learn, v.Callback)
+    mode = getattr(getattr(learn, 'auto_precision', None), 'mode', 'fp32')
+    return dict(result, precision=mode)
+
+
+def ours_fp32(args):
+    os.environ['COURSE_LIB_PRECISION'] = 'fp32'
+    return ours(args)
+
+
+def fastai(args):
+    declare_operators()
+    import fastai.vision.all as v
+    warm_files(args.data)
+    v.set_seed(args.round)
+    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size), batch_tfms=v.aug_transforms(), bs=bs)
+    learn = v.vision_learner(dls, v.resnet18, pretrained=False, metrics=v.accuracy)
+    learn.create_opt()
+    return trained(args, learn, v.Callback)
+
+
+def limit(args, half=True):
+    "Training and validation steps on tensors of noise, a few of each, times the number of batches."
+    declare_operators()
+    import torch
+    import torch.nn.functional as F
+    from torchvision.models import resnet18
+    torch.manual_seed(args.round)
+    form = torch.channels_last if half else torch.contiguous_format
+    model = resnet18(num_classes=2).to(memory_format=form)
+    opt = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)
+    x, y = torch.randn(bs, 3, size, size).contiguous(memory_format=form), torch.randint(0, 2, (bs,))
+    context = (lambda: torch.autocast('cpu', torch.bfloat16)) if half else nullcontext
+
+    def train():
+        with context(): loss = F.cross_entropy(model(x).float(), y)
+        loss.backward()
+        opt.step()
+        opt.zero_grad()
+
+    def valid():
+        with torch.no_grad(), context(): F.cross_entropy(model(x).float(), y)
+
+    def seconds(step, n=2 if args.quick else 6):
+        times = []
+        for _ in range(n):
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
+        return sorted(times[1:])[len(times[1:]) // 2]   # the first is a warm-up
+
+    count = {p: sum(1 for _ in (args.data/p).rglob('*.jpg')) / bs for p in ('train', 'valid')}
+    valid_seconds = (model.eval(), seconds(valid))[1] * count['valid']
+    train_seconds = (model.train(), seconds(train))[1] * int(count['train'])   # the last partial batch is left out
+    return dict(later=train_seconds + valid_seconds, preds=valid_seconds)
+
+
+def limit_fp32(args): return limit(args, half=False)
+
+
+if __name__ == '__main__': main({k: globals()[k] for k in spec['sides']})

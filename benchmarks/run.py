@@ -1,0 +1,184 @@
+"""Measure course_lib beside its peers: python benchmarks/run.py [NAME ...] [--quick]   (or: make bench, make bench NAMES="engine rows")
+
+Peers run in an environment of their own (.venv-peers, made on the first run from peers.txt and constraints.txt). Every run is a fresh
+process; the sides take turns; each result file in benchmarks/results/ is written as a whole, or not at all.
+"""
+import argparse
+import contextlib
+import datetime
+import functools
+import importlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from common import here, root
+
+from course_lib.results import in_turns, summary
+
+benchmarks = dict(imports='imports', engine='engine', rows='rows', decoding='decoding', decoding_real='decoding',
+                  pictures='pictures', pictures_real='pictures', dogscats_real='recipe')   # result -> script
+peers = root/'.venv-peers'
+packages = 'torch torchvision fastai fastcore numpy pandas pillow'.split()
+of_peers = ('fastai',)   # sides whose name begins so run in the peers' environment
+
+
+# ---------------------------------------------------------------- where
+
+def python_of(env):
+    return env/('Scripts/python.exe' if os.name == 'nt' else 'bin/python')
+
+
+def make_peers():
+    "The peers' environment, made anew when what belongs in it has changed."
+    wanted = (here/'peers.txt').read_text() + (root/'constraints.txt').read_text()
+    done = peers/'.done'
+    if done.exists() and done.read_text() == wanted: return
+    print('making .venv-peers: fastai, and the same torch as ours', flush=True)
+    if not python_of(peers).exists(): subprocess.run([sys.executable, '-m', 'venv', peers], check=True)
+    subprocess.run([python_of(peers), '-m', 'pip', '--disable-pip-version-check', 'install', '-q', '-c', root/'constraints.txt',
+                    '-r', here/'peers.txt'], check=True)
+    done.write_text(wanted)
+
+
+def versions(python):
+    code = ('import importlib.metadata as m, json, platform, sys\n'
+            f'found = dict(python=platform.python_version())\nfor p in {packages}:\n'
+            '    try: found[p] = m.version(p)\n    except m.PackageNotFoundError: pass\nprint(json.dumps(found))')
+    return json.loads(subprocess.run([python, '-c', code], check=True, capture_output=True, text=True).stdout)
+
+
+@functools.cache
+def needs_operators(python):
+    "Does torchvision's import stop because its compiled operators are missing?"
+    done = subprocess.run([python, '-c', 'import torchvision'], capture_output=True, text=True)
+    if done.returncode and 'torchvision::' not in done.stderr: raise SystemExit(f'{python}: {done.stderr}')
+    return bool(done.returncode)
+
+
+def machine():
+    "What it runs on; nothing that tells whose it is."
+    cpu, flags = platform.processor(), ''
+    with contextlib.suppress(OSError):
+        info = Path('/proc/cpuinfo').read_text()
+        cpu, flags = (re.search(rf'^{k}\s*: (.+)$', info, re.M) for k in ('model name', 'flags'))
+        cpu, flags = cpu[1] if cpu else platform.processor(), flags[1] if flags else ''
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        if sys.platform == 'darwin':
+            cpu = subprocess.run(['sysctl', '-n', 'machdep.cpu.brand_string'], check=True, capture_output=True, text=True).stdout.strip()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30 if hasattr(os, 'sysconf') else None
+    return dict(cpu=cpu, cores=cores, memory_gb=memory and round(memory, 1), system=f'{platform.system()} {platform.machine()}',
+                instructions=[f for f in ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16') if f in flags.split()])
+
+
+def commit():
+    done = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=root, capture_output=True, text=True)
+    return done.stdout.strip() or None
+
+
+# ---------------------------------------------------------------- what
+
+def folder_of(kind, quick):
+    "The pictures: generated ones, or the real ones where a mirror is. None: cannot be had."
+    from course_lib.data.external import URLs, untar_data
+    from course_lib.data.samples import make_sample
+    if kind == 'sample': return make_sample('dogscats', size=160, **(dict(n_train=128, n_valid=64) if quick else {}))
+    if not os.environ.get('COURSE_LIB_MIRROR'):
+        beside = root.parent/'shared'/'data'
+        if not (beside/'manifest.json').exists(): return None
+        os.environ['COURSE_LIB_MIRROR'] = str(beside)
+    os.environ.pop('COURSE_LIB_DATA', None)
+    return untar_data(URLs.DOGS)
+
+
+def run_side(script, side, env, options):
+    "One side, once, in a fresh process: what its last line says."
+    python = python_of(peers) if side.startswith(of_peers) else sys.executable
+    env = dict(env, BENCH_DECLARE_OPERATORS='1' if needs_operators(python) else '0')
+    done = subprocess.run([python, '-W', 'ignore', here/f'{script}.py', side, *options], env=env, capture_output=True, text=True, cwd=root)
+    if done.returncode: raise RuntimeError(f'{script} {side} failed:\n{(done.stdout + done.stderr)[-3000:]}')
+    return json.loads(done.stdout.strip().split('\n')[-1])
+
+
+def measure(name, args, about):
+    "Run one benchmark and write its result."
+    script = benchmarks[name]
+    spec = importlib.import_module(script).spec
+    data = spec.get('data')
+    if name.endswith('_real'): data = 'real'
+    options, env = ['--quick'] if args.quick else [], dict(os.environ, TQDM_DISABLE='1')
+    if data:
+        folder = folder_of('sample' if args.quick else data, args.quick)
+        if folder is None: return print(f'{name}: skipped, no real data (set COURSE_LIB_MIRROR)')
+        env.update({k: os.environ[k] for k in ('COURSE_LIB_MIRROR',) if k in os.environ})
+        options += ['--data', str(folder)]
+    cores = about['machine']['cores']
+    threads = cores if spec['threads'] == 'cores' else spec['threads']
+    if threads: env['OMP_NUM_THREADS'] = str(threads)
+    override = spec.get('real', {}) if data == 'real' else {}
+    env.update(override.get('env', {}))
+    rounds, sides = args.rounds or (1 if args.quick else override.get('rounds', spec['rounds'])), spec['sides']
+    if args.sides: sides = {k: v for k, v in sides.items() if k in args.sides}
+
+    def turn(side):
+        return lambda i: run_side(script, side, env, [*options, '--round', str(i)])
+    start, load = time.time(), os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
+    if spec.get('warm_up'):
+        for side in sides: turn(side)(0)
+    runs = []
+    for run in in_turns({side: turn(side) for side in sides}, rounds):
+        print(f'{name} {run["round"] + 1}/{rounds} {run["side"]}:', {k: round(v, 4) for k, v in run['values'].items() if isinstance(v, float)}, flush=True)
+        runs.append(run)
+    result = dict(name=name, title=spec['title'] + (', real photographs' if name == 'pictures_real' or name == 'decoding_real' else ''),
+                  what=spec['what'], date=datetime.date.today().isoformat(), command=f'make bench NAMES={name}', quick=args.quick,
+                  data=data and dict(sample='generated: 800 + 200 pictures of about 160 pixels', real='2,000 + 500 photographs from the mirror')[data],
+                  machine=about['machine'], threads=threads, load=load and round(load, 2), seconds=round(time.time() - start),
+                  versions=about['versions'], commit=about['commit'], rounds=rounds,
+                  sides=sides, measures=spec['measures'], compare=[r for r in spec['ratios'] if r[0] in sides and r[1] in sides], runs=runs)
+    result['summary'] = summary(result)
+    write(args.out/f'{name}.json', result)
+
+
+def write(path, result):
+    "As a whole, or not at all."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix('.part')
+    part.write_text(json.dumps(result, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    part.replace(path)
+    for line in result['summary']['ratios']:
+        aim = f', at most {line["target"]} wanted: {"yes" if line["median"] <= line["target"] else "NO"}' if line['target'] else ''
+        print(f'{path.stem}: {line["of"]} / {line["to"]}, {line["measure"]}: {line["median"]:.3f} ({line["low"]:.3f} to {line["high"]:.3f}){aim}')
+    print(f'{path.stem}: {path.relative_to(root) if path.is_relative_to(root) else path}')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('names', nargs='*', metavar='NAME', help=f'{", ".join(benchmarks)} (default: all)')
+    parser.add_argument('--quick', action='store_true', help='a smoke run of all sides; its figures go to out/bench and mean nothing')
+    parser.add_argument('--rounds', type=int, help='so many, instead of what the benchmark says')
+    parser.add_argument('--sides', nargs='+', help='only these sides (with --out)')
+    parser.add_argument('--out', type=Path, help='folder for the results (default: benchmarks/results)')
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(benchmarks): parser.error(f'no benchmark {", ".join(sorted(unknown))}: there are {", ".join(benchmarks)}')
+    if args.sides and not args.out: parser.error('--sides makes half a result: give it a folder of its own with --out')
+    args.out = args.out or (root/'out'/'bench' if args.quick else here/'results')
+    make_peers()
+    about = dict(machine=machine(), versions=dict(ours=versions(sys.executable), peers=versions(python_of(peers))), commit=commit())
+    if hasattr(os, 'getloadavg') and os.getloadavg()[0] > 1 and not args.quick:
+        print(f'this machine is busy (load {os.getloadavg()[0]:.1f}): wait for a quiet moment, or the spread will be wide', flush=True)
+    failed = []
+    for name in args.names or benchmarks:
+        try: measure(name, args, about)
+        except (RuntimeError, ImportError) as e:
+            print(f'{name}: {e}', file=sys.stderr)
+            failed.append(name)
+    if failed: raise SystemExit(f'failed: {", ".join(failed)}')
+
+
+if __name__ == '__main__': main()
