@@ -6,7 +6,7 @@
 __all__ = ['norm_types', 'trainable_params', 'norm_bias_params', 'layer_groups', 'Learner', 'spread', 'explained', 'in_order',
            'GatherPredsCallback', 'joined', 'item_losses', 'check_head_and_rest']
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #90a40a06
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #bac7ddac
 import copy, inspect
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +19,8 @@ from torch import nn
 from .callback.core import Callback, CancelValidException, TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
 from .callback.progress import ProgressCallback, Recorder, Scores, TerminateOnNaNCallback
+from .learner_io import load_learner # with it come save, load and export
+from .learner_show import Summary # summary and show_results
 from .metrics import mk_metric
 from .optimizer import Adam, get_hypers, set_hypers
 from .torch_core import default_device, map_tensors, register, to_cpu

@@ -6,8 +6,9 @@
 __all__ = ['write_tensors', 'read_tensors', 'opt_tensors', 'load_opt', 'check_fit', 'model_file', 'nn_recipe', 'build',
            'loss_recipe', 'build_loss', 'load_learner', 'NoData', 'chance', 'set_chance', 'check_n_bytes']
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #12ebfdd7
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #10cd02e0
 import inspect, json, os, random
+from importlib import import_module
 from pathlib import Path
 import numpy as np
 import torch
@@ -173,7 +174,7 @@ def build(c:dict)->nn.Module: # what `nn_recipe` gave
     for k, o in c['layers']: m.add_module(k, build(o))
     return m
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #d8a4efc4
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #fede9afc
 @patch
 def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: it is always our safe format
            **kwargs,                           # ignored: for code written for fastai
@@ -184,7 +185,14 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
             'cbs': [to_config(cb) for cb in self.cbs if getattr(cb, 'exported', False)], 'precision': _precision(self),
             'args': {k: to_config(getattr(self, k)) for k in ('lr', 'wd', 'wd_bn_bias', 'train_bn', 'moms')},
             'metrics': [m for m in map(_or_none, self.metrics) if m is not None], 'n_inp': self.n_inp}
-    return write_tensors(Path(self.path)/fname, self.model.state_dict(), note)
+    return write_tensors(Path(self.path)/fname, self.model.state_dict(), {**note, 'modules': sorted(_modules(note))})
+
+def _modules(c):
+    "Modules of this library that the names in `c` live in."
+    if isinstance(c, list): return {m for v in c for m in _modules(v)}
+    if not isinstance(c, dict): return set()
+    o = registry.get(c.get('$new') or c.get('$ref'))
+    return {m for v in c.values() for m in _modules(v)} | ({o.__module__} if getattr(o, '__module__', '').startswith('course_lib.') else set())
 
 def _or_none(o):
     try: return to_config(o)
@@ -207,13 +215,17 @@ def build_loss(c):
 
 def _no_loss(*args): raise ValueError('this learner was exported without its loss function, which only training needs: set learn.loss_func')
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #5bb61c3f
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #e70c60af
 def load_learner(fname,          # what `learn.export` wrote
                  cpu:bool=True,  # predict on the CPU; False: on `default_device()`
                  **kwargs,       # ignored: for code written for fastai
                 ):               # a `Learner`
     "A learner that predicts, from a file. Nothing in the file is run."
     tensors, note = read_tensors(fname, 'learner')
+    for name in ('course_lib.learner', *note['modules']): # so that their names are registered
+        if not name.startswith('course_lib.'): continue
+        try: import_module(name)
+        except ModuleNotFoundError: pass # a newer file: the name that is missing will be named below
     try: model, loss = build(note['model']), build_loss(note['loss'])
     except ValueError as e: raise ValueError(f'{str(fname)!r} cannot be loaded: {e}') from None
     check_fit(model, tensors)
