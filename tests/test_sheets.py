@@ -1,0 +1,38 @@
+"The course's spreadsheets, recalculated by LibreOffice, agree with PyTorch."
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_lib.data.drawn_digits import draw_digit
+from course_lib.sheets.conv import conv_example
+from course_lib.sheets.core import find_office, recalculated, value_of
+from course_lib.sheets.entropy import entropy_example
+
+needs_office = pytest.mark.skipif(find_office() is None, reason='LibreOffice is not installed (Debian: libreoffice-calc)')
+
+
+@needs_office
+def test_convolution(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(288, 10))
+    digit = torch.tensor(np.array(draw_digit(3, seed=1))) / 255
+    blocks = conv_example(tmp_path/'conv-example.xlsx', net, digit)
+    values = recalculated(tmp_path/'conv-example.xlsx')
+    with torch.no_grad():
+        for name, n in dict(conv1=2, conv2=4, pool=5).items():
+            for block, expected in zip(blocks[name], net[:n](digit[None, None])[0]):
+                np.testing.assert_allclose(value_of(values, block), expected.numpy(), atol=1e-5)
+        np.testing.assert_allclose(value_of(values, blocks['softmax'])[0], net(digit[None, None])[0].softmax(0).numpy(), atol=1e-5)
+
+
+@needs_office
+def test_entropy(tmp_path):
+    torch.manual_seed(0)
+    outputs, truth, present = torch.randn(6, 3) * 3, torch.randint(0, 3, (6,)), (torch.rand(6, 3) > 0.5).float()
+    blocks = entropy_example(tmp_path/'entropy_example.xlsx', list('abc'), outputs, truth, present)
+    values = recalculated(tmp_path/'entropy_example.xlsx')
+    got = {name: value_of(values, blocks[name]['mean']).item() for name in ('softmax', 'sigmoid')}
+    assert got['softmax'] == pytest.approx(F.cross_entropy(outputs, truth).item(), abs=1e-5)
+    assert got['sigmoid'] == pytest.approx(F.binary_cross_entropy_with_logits(outputs, present).item(), abs=1e-5)
