@@ -63,7 +63,7 @@ def top_losses(self:Interpretation,
     if k < 1: raise ValueError(f'k says how many items to look at, 1 or more; got {k}')
     return self.losses.topk(k, largest=largest)
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #dab6fa5d
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #46eca962
 def _named(vocab, y):
     "A class number, tags or numbers in words."
     y = y.tolist()
@@ -93,7 +93,7 @@ def show_at(self:Interpretation, places,  # places in the data set
         pred, targ, loss, prob = self.verdict(i)
         item[0].show(ctx=ax)
         title = f'{pred}/{targ} / {loss:.2f}' + ('' if prob is None else f' / {prob:.2f}')
-        show_title(title, ax=ax, color='black' if pred == targ else 'tab:red', fontsize=8)
+        show_title(title, ax=ax, color='black' if pred == targ else 'tab:red', fontsize=7)
 
 def _show_table(interp, places, items):
     import pandas as pd
