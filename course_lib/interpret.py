@@ -15,7 +15,7 @@ from .torch_core import get_grid, show_title
 from .data.core import is_picture
 from .learner import in_order
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #db1a7c48
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #24bfe1a5
 class Interpretation:
     "Predictions for the items of a loader, to be looked at."
     def __init__(self,
@@ -52,7 +52,7 @@ def _vocab(dl):
     vocab = getattr(dl, 'vocab', None)
     return vocab[-1] if vocab and isinstance(vocab[-1], (list, tuple, L)) else vocab # texts: [tokens, classes]
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #ee21ccd3
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #cee5cdd7
 @patch
 def top_losses(self:Interpretation,
                k:int|None=None,   # how many (default: all)
@@ -63,7 +63,7 @@ def top_losses(self:Interpretation,
     if k < 1: raise ValueError(f'k says how many items to look at, 1 or more; got {k}')
     return self.losses.topk(k, largest=largest)
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #46eca962
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #a017bfca
 def _named(vocab, y):
     "A class number, tags or numbers in words."
     y = y.tolist()
@@ -93,7 +93,7 @@ def show_at(self:Interpretation, places,  # places in the data set
         pred, targ, loss, prob = self.verdict(i)
         item[0].show(ctx=ax)
         title = f'{pred}/{targ} / {loss:.2f}' + ('' if prob is None else f' / {prob:.2f}')
-        show_title(title, ax=ax, color='black' if pred == targ else 'tab:red', fontsize=7)
+        show_title(title, ax=ax, color='black' if pred == targ else 'tab:red', fontsize=8)
 
 def _show_table(interp, places, items):
     import pandas as pd
@@ -108,7 +108,7 @@ def plot_top_losses(self:Interpretation, k:int=9, # how many
     "Draw the items with the largest losses: prediction / truth / loss / probability."
     self.show_at(self.top_losses(k, largest)[1], nrows, ncols, figsize)
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #6bdbc5fb
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #8810dbd7
 class ClassificationInterpretation(Interpretation):
     "`Interpretation` where every item has one class."
     @property
@@ -137,7 +137,7 @@ class ClassificationInterpretation(Interpretation):
         order = self.sureness[places].argsort(descending=surest, stable=True)
         return places[order][:k], self.sureness[places][order][:k]
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #68758cfd
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #b4abfff4
 @patch
 def most_right(self:ClassificationInterpretation, cls=None, k:int|None=None)->tuple: # places, probabilities
     "Items (of class `cls`) that the model is right about, surest first."
@@ -160,7 +160,7 @@ def at_random(self:ClassificationInterpretation, right:bool, cls=None, k:int=4, 
     drawn = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))[:k]
     return places[drawn], probs[drawn]
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #b30f080a
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #50609752
 @patch
 def plot_most_right(self:ClassificationInterpretation, cls=None, k:int=4, **kwargs):
     "Gallery of `most_right`; further arguments: nrows, ncols, figsize."
@@ -182,7 +182,7 @@ def plot_random_wrong(self:ClassificationInterpretation, cls=None, k:int=4, seed
     "Gallery of some items that the model is wrong about."
     self.show_at(self.at_random(False, cls, k, seed)[0], **{'nrows': 1, **kwargs})
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #e226a102
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #3ef790fb
 @patch
 def confusion_matrix(self:ClassificationInterpretation)->np.ndarray: # counts, (truth, prediction)
     "How many items of each class were said to be of which."
@@ -192,7 +192,7 @@ def confusion_matrix(self:ClassificationInterpretation)->np.ndarray: # counts, (
     pairs = self.targs.flatten().long() * n + self.decoded.flatten().long()
     return torch.bincount(pairs, minlength=n * n).reshape(n, n).numpy()
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #80f60954
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #32f61875
 @patch
 def plot_confusion_matrix(self:ClassificationInterpretation,
                           normalize:bool=False,  # shares of the row instead of counts
@@ -214,7 +214,7 @@ def plot_confusion_matrix(self:ClassificationInterpretation,
     for (i, j), v in np.ndenumerate(m):
         ax.text(j, i, f'{v:.{norm_dec}f}' if normalize else v, ha='center', va='center', color='white' if v > m.max() / 2 else 'black')
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #fcd95987
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #6f58f3a6
 @patch
 def most_confused(self:ClassificationInterpretation, min_val:int=1 # least count to be listed
                  )->list: # (truth, prediction, count), most frequent first
@@ -224,7 +224,7 @@ def most_confused(self:ClassificationInterpretation, min_val:int=1 # least count
     names = self.vocab or range(len(m))
     return sorted(((names[i], names[j], int(m[i, j])) for i, j in np.argwhere(m >= max(1, min_val))), key=lambda o: -o[2])
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #edf0e074
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #f7b68011
 @patch
 def classification_report(self:ClassificationInterpretation): # a DataFrame: one row a class, then the averages
     "Precision, recall, F1 and number of items of each class."
@@ -242,7 +242,7 @@ def _report(interp, **kwargs):
     return classification_report(interp.targs.int().numpy(), interp.decoded.int().numpy(), labels=range(n), zero_division=0,
                                  target_names=list(map(str, interp.vocab or range(n))), **kwargs)
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #fd2daebc
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #2f9ea1c1
 def check_worst_class(answer # your function: confusion matrix -> class number
                      )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this lesson."
