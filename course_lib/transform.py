@@ -57,7 +57,7 @@ def _table(functions, skip_self):
         return None if f is _nobody else f
     return functools.lru_cache(None)(find)
 
-# %% ../nbs/0_start/05_transforms.ipynb #99e4af5f
+# %% ../nbs/0_start/05_transforms.ipynb #e4b0754d
 class Transform(Configurable, metaclass=_TransformMeta):
     "A function of the values its type hints name, which can be undone, printed, compared and saved."
     order = 0           # place in a `Pipeline`: low numbers first
@@ -72,6 +72,7 @@ class Transform(Configurable, metaclass=_TransformMeta):
         if split_idx is not None: self.split_idx = split_idx
         if order is not None: self.order = order
         elif enc is not None: self.order = getattr(enc, 'order', self.order)
+        self.whole = getattr(enc, 'whole', self.whole)
         if enc is not None: self._tables = {'encodes': _table([enc], 0), 'decodes': _table([dec] if dec else [], 0)}
         self.enc = enc
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['collate', 'split_steps', 'free_memory', 'MemoryCache', 'DiskCache', 'DataLoader', 'TensorDataset', 'check_n_batches']
 
-# %% ../../nbs/0_start/07_loaders.ipynb #da54602b
-import hashlib, json, math, os
+# %% ../../nbs/0_start/07_loaders.ipynb #dafe76f0
+import hashlib, json, math, os, threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -44,7 +44,7 @@ def _stack(ts):
     plain = [t.as_subclass(torch.Tensor) if isinstance(t, TensorBase) else t for t in ts]
     return retag(torch.stack(plain), ts[0])
 
-# %% ../../nbs/0_start/07_loaders.ipynb #b6fa2e85
+# %% ../../nbs/0_start/07_loaders.ipynb #bfe7bc2f
 def split_steps(pipeline, # item transforms, sorted by `order`
                 split_idx=None): # 0 training, 1 validation
     "Functions done once an item, and transforms done every time: everything after the first that depends on chance."
@@ -60,7 +60,9 @@ def split_steps(pipeline, # item transforms, sorted by `order`
     return once, Pipeline(every, split_idx=split_idx)
 
 def _on_parts(f): return lambda item: tuple(f(o) for o in item) if isinstance(item, tuple) else f(item)
-def _repeatable(t): return type(t).__module__.startswith('course_lib') and getattr(t, 'enc', None) is None
+def _repeatable(t):
+    ours = type(t).__module__.startswith('course_lib') and getattr(t, 'enc', None) is None
+    return getattr(t, 'cacheable', ours)
 
 # %% ../../nbs/0_start/07_loaders.ipynb #afdb0d59
 def free_memory()->int: # bytes
@@ -84,7 +86,7 @@ def _size(item):
     map_tensors(lambda t: sizes.append(t.numel() * t.element_size()), item)
     return sum(sizes) or 1000
 
-# %% ../../nbs/0_start/07_loaders.ipynb #73b04b7d
+# %% ../../nbs/0_start/07_loaders.ipynb #c1eab977
 class DiskCache(MemoryCache):
     "Items' tensors in one file of raw bytes, read through a memory map; complete or not there."
     def __init__(self, folder,  # where to keep the file
@@ -93,7 +95,7 @@ class DiskCache(MemoryCache):
         super().__init__()
         name = hashlib.sha256(key.encode()).hexdigest()[:20]
         self.bytes_at, self.index_at, self.n = Path(folder)/f'{name}.bytes', Path(folder)/f'{name}.json', n
-        self.mapped = None
+        self.mapped, self.lock = None, threading.Lock()
         if self.index_at.exists(): self._open()
     def _open(self):
         self.index = json.loads(self.index_at.read_text())
@@ -107,8 +109,9 @@ class DiskCache(MemoryCache):
     def put(self, i, item):
         tensors = isinstance(item, tuple) and all(isinstance(t, torch.Tensor) for t in item)
         if self.mapped is not None or not tensors: return
-        super().put(i, item)
-        if len(self.items) == self.n: self._write()
+        with self.lock: # the last two items may be made by two threads
+            super().put(i, item)
+            if self.mapped is None and len(self.items) == self.n: self._write()
     def _write(self):
         self.bytes_at.parent.mkdir(parents=True, exist_ok=True)
         part, at, index = self.bytes_at.with_suffix(f'.part{os.getpid()}'), 0, []

@@ -83,7 +83,7 @@ def using_attr(f,        # a labeller
     "Apply `f` to one attribute of the item: the `name` of a path, say."
     return lambda o: f(getattr(o, attr))
 
-# %% ../../nbs/0_start/06_items_labels_splits.ipynb #1530bc54
+# %% ../../nbs/0_start/06_items_labels_splits.ipynb #092de2f7
 class ColReader(Configurable):
     "Reads one or more columns of a row."
     def __init__(self, cols,            # name or position of a column, or a list of them
@@ -110,6 +110,7 @@ def _cell(row, col):
 
 class ItemGetter(Configurable):
     "Reads one place of a tuple."
+    whole = True # as a transform, too, it gets the tuple and not its parts
     def __init__(self, i): self.i = i # position
     def __call__(self, o): return o[self.i]
 
