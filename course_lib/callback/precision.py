@@ -37,7 +37,7 @@ def bf16_gain(device='cpu', # where
             if device == 'cuda': torch.cuda.synchronize()
             best = min(best, time.perf_counter() - start)
         return best
-    with torch.random.fork_rng(devices=[]): return seconds(False) / seconds(True)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(): return seconds(False) / seconds(True)
 
 # %% ../../nbs/5_collaborative_filtering/06_precision_and_speed.ipynb #995c5df2
 def has_bf16()->bool:
