@@ -6,7 +6,7 @@
 __all__ = ['norm_types', 'trainable_params', 'norm_bias_params', 'layer_groups', 'Learner', 'spread', 'explained', 'in_order',
            'GatherPredsCallback', 'joined', 'item_losses', 'check_head_and_rest']
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #bac7ddac
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #7e8bd645
 import copy, inspect
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +16,7 @@ import torch
 from fastcore.basics import noop, patch
 from fastcore.foundation import L
 from torch import nn
-from .callback.core import Callback, CancelValidException, TrainLoop
+from .callback.core import Callback, CancelValidException, TrainLoop, listed
 from .callback.precision import AutoPrecision, MixedPrecision
 from .callback.progress import ProgressCallback, Recorder, Scores, TerminateOnNaNCallback
 from .learner_io import load_learner # with it come save, load and export
@@ -25,14 +25,14 @@ from .metrics import mk_metric
 from .optimizer import Adam, get_hypers, set_hypers
 from .torch_core import default_device, map_tensors, register, to_cpu
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #6e1d9e3e
-def trainable_params(m:nn.Module)->list:
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #bbf31af2
+def trainable_params(m:nn.Module)->list: # a model; its parameters
     "All parameters that are not frozen, as one group."
     return [p for p in m.parameters() if p.requires_grad]
 
 norm_types = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
-def norm_bias_params(m:nn.Module,
+def norm_bias_params(m:nn.Module,         # where to look
                      with_bias:bool=True, # the biases of other layers too
                      types=norm_types,    # classes of layers that normalise
                     )->list:
@@ -53,7 +53,7 @@ def layer_groups(split, # what a splitter gave: lists of parameters, or one list
         seen |= {id(p) for p in groups[-1]}
     return groups
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #d2ed6833
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #6c4389c6
 @register
 class Learner(TrainLoop):
     "Trains `model` on `dls`, judges it, and predicts with it."
@@ -81,8 +81,9 @@ class Learner(TrainLoop):
         self.dls, self.model, self.opt_func, self.lr, self.splitter = dls, model, opt_func, lr, splitter
         self.wd, self.wd_bn_bias, self.train_bn, self.moms, self.cbs = wd, wd_bn_bias, train_bn, moms, L()
         self.loss_func = loss_func if loss_func is not None else getattr(dls, 'loss_func', None)
-        assert self.loss_func is not None, 'No loss function: these data suggest none. Pass loss_func=, for example nn.CrossEntropyLoss().'
-        self.path, self.model_dir, self.metrics, self._device = Path(path or getattr(dls, 'path', None) or '.'), model_dir, metrics, device
+        assert self.loss_func is not None, 'No loss function: these data suggest none. Pass loss_func=.'
+        self.path, self.model_dir = Path(path or getattr(dls, 'path', None) or '.'), model_dir
+        self.metrics, self._device = metrics, device
         if device is not None and hasattr(dls, 'to'): dls.to(device)
         self.add_cbs([TerminateOnNaNCallback, Scores, Recorder, ProgressCallback] if default_cbs else [])
         self.add_cbs(_precisions(precision)).add_cbs(cbs)
@@ -93,14 +94,14 @@ class Learner(TrainLoop):
         "The metrics of the table; assign functions of (predictions, targets) or metric objects, one or several."
         return self._metrics
     @metrics.setter
-    def metrics(self, ms): self._metrics = L(mk_metric(m) for m in (ms if isinstance(ms, (list, tuple, L)) else [] if ms is None else [ms]))
+    def metrics(self, ms): self._metrics = L(mk_metric(m) for m in listed(ms))
 
 def _precisions(how):
     known = {'auto': [AutoPrecision()], 'fp32': [], 'bf16': [MixedPrecision('bf16')], 'fp16': [MixedPrecision('fp16')]}
     if how not in known: raise ValueError(f'precision can be {", ".join(known)}, not {how!r}')
     return known[how]
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #65d24f05
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #e77fe4d4
 def spread(v,     # a number, `slice(hi)`, `slice(lo, hi)`, or one value a group
            n:int, # how many groups
           )->list:
@@ -110,10 +111,11 @@ def spread(v,     # a number, `slice(hi)`, `slice(lo, hi)`, or one value a group
         if v.start is None: return [v.stop / 10] * (n - 1) + [v.stop]
         return [v.start * (v.stop / v.start)**(i / (n - 1)) for i in range(n)] if n > 1 else [v.stop]
     if not isinstance(v, (list, tuple, L, np.ndarray)): return [v] * n
-    if len(v) != n: raise ValueError(f'{len(v)} values for {n} layer groups: {list(v)}. Give one number, a slice, or {n} values.')
+    if len(v) != n:
+        raise ValueError(f'{len(v)} values for {n} layer groups: {list(v)}. Give one number, a slice, or {n} values.')
     return list(map(float, v))
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #84706572
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #db23c7ce
 @patch
 def create_opt(self:Learner):
     "A fresh optimizer for `model`, in layer groups."
@@ -122,7 +124,9 @@ def create_opt(self:Learner):
     parts = [dict(params=[p for p in ps if (id(p) not in spared) == decay], layer=i, decay=decay)
              for i, ps in enumerate(self.groups) for decay in (True, False)]
     parts = [g for g in parts if g['params']]
-    if not parts: raise ValueError(f'{type(self.model).__name__} has nothing to train: is everything frozen, or does the splitter give no parameters?')
+    if not parts:
+        raise ValueError(f'{type(self.model).__name__} has nothing to train: is everything frozen, or does the '
+                         'splitter give no parameters?')
     self.opt = self.opt_func(parts, lr=1e-3)
     self.opt.set_hypers, self.opt.set_hyper = self.set_hypers, lambda name, v: self.set_hypers(**{name: v})
     if type(self.opt).zero_grad is torch.optim.Optimizer.zero_grad: self.opt.zero_grad = partial(_zero_grad, self.opt)
@@ -142,7 +146,8 @@ def set_hypers(self:Learner, **hypers): # lr=, mom=, sqr_mom=, wd=, eps=…: wha
     if self.opt is None: self.create_opt()
     for name, v in hypers.items():
         values = spread(v, len(self.groups))
-        set_hypers(self.opt, **{name: [values[g['layer']] if name != 'wd' or g['decay'] else 0. for g in self.opt.param_groups]})
+        each = [values[g['layer']] if name != 'wd' or g['decay'] else 0. for g in self.opt.param_groups]
+        set_hypers(self.opt, **{name: each})
 
 @patch
 def set_lr(self:Learner, lr): # whatever `spread` takes
@@ -204,37 +209,42 @@ def _where(self:Learner):
     map_tensors(lambda t: parts.append(f'{str(t.dtype)[6:]}{list(t.shape)}'), (self.xb, self.yb))
     return f'in epoch {self.epoch}, batch {self.iter}: inputs and targets {", ".join(parts)}'
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #249dd5c6
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #20ff369b
 def explained(e:Exception, # what went wrong
               learn):      # where
     "A clearer error, or None where the original says enough."
     text, (xb, yb, pred) = str(e).lower(), (learn.xb, learn.yb, getattr(learn, 'pred', None))
     if isinstance(e, torch.OutOfMemoryError) or 'out of memory' in text or "can't allocate memory" in text:
         bs = len(xb[0]) if xb else '?'
-        return RuntimeError(f'{learn.device} has run out of memory with batches of {bs}. Try, in this order: half the batch size '
-            f'(with cbs=GradientAccumulation({bs}) the steps stay the same); smaller pictures or sequences; learn.to_bf16() or '
-            'to_fp16(); a smaller model. In a notebook, restart the kernel first: the failed attempt may still hold memory.')
-    if 'device-side assert' in text: return RuntimeError('The GPU stopped at an index that is out of range: most often a target that is '
+        return RuntimeError(f'{learn.device} has run out of memory with batches of {bs}. Try, in this order: half '
+            f'the batch size (with cbs=GradientAccumulation({bs}) the steps stay the same); smaller pictures or '
+            'sequences; learn.to_bf16() or to_fp16(); a smaller model. In a notebook, restart the kernel first: the '
+            'failed attempt may still hold memory.')
+    if 'device-side assert' in text:
+        return RuntimeError('The GPU stopped at an index that is out of range: most often a target that is '
         'no class of the model. Run one batch with device="cpu", which names it.')
-    if not (isinstance(pred, torch.Tensor) and pred.ndim > 1 and len(yb) == 1 and isinstance(yb[0], torch.Tensor) and yb[0].numel()): return None
+    if not (len(yb) == 1 and all(isinstance(o, torch.Tensor) for o in (pred, *yb)) and pred.ndim > 1): return None
     y, n = yb[0], pred.shape[1]
-    if not y.is_floating_point() and y.ndim < pred.ndim and int(y.max()) >= n: return ValueError(
+    if y.numel() and not y.is_floating_point() and y.ndim < pred.ndim and int(y.max()) >= n: return ValueError(
         f'The model gives {n} outputs for each item, but the targets hold class {int(y.max())} (classes count from 0)'
-        f'{_classes(learn.dls)}. Make the last layer of the model that wide: n_out={_n_classes(learn.dls) or int(y.max()) + 1}.')
+        f'{_classes(learn.dls)}. Make the last layer that wide: n_out={_n_classes(learn.dls) or int(y.max()) + 1}.')
     if y.is_floating_point() and y.shape != pred.shape and len(y) == len(pred): return ValueError(
-        f'The model gives {list(pred.shape[1:])} numbers for each item, the targets have {list(y.shape[1:])}: make the last layer fit. ({e})')
+        f'The model gives {list(pred.shape[1:])} numbers for each item, the targets have {list(y.shape[1:])}: '
+        f'make the last layer fit. ({e})')
 
 def _n_classes(dls):
     c = getattr(dls, 'c', None)
     return c if isinstance(c, int) else None
 def _classes(dls): return f'; the data have {_n_classes(dls)} classes' if _n_classes(dls) else ''
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #495999b2
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #de2fc604
 @patch
 def freeze_to(self:Learner, n:int): # the first group to train; negative: counted from the end
     "Freeze all layer groups before group `n`."
     if self.opt is None: self.create_opt()
-    if n >= len(self.groups): raise ValueError(f'freeze_to({n}) would freeze all {len(self.groups)} layer groups; the last is number {len(self.groups) - 1}')
+    if n >= len(self.groups):
+        raise ValueError(f'freeze_to({n}) would freeze all {len(self.groups)} layer groups; the last is number '
+                         f'{len(self.groups) - 1}')
     first = n if n >= 0 else len(self.groups) + n
     norms = set(map(id, norm_bias_params(self.model, False, norm_types[:1]))) if self.train_bn else ()
     for i, ps in enumerate(self.groups):
@@ -288,27 +298,32 @@ def _judge(self:Learner, dl, cbs=None):
             if self.training: torch.set_rng_state(chance)
             self.model.train(self.training)
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #7b279e4b
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #76ff2e17
 def in_order(dl): # a loader
     "A loader of the same items, all of them, unshuffled, prepared like validation items."
-    if hasattr(dl, 'new') and (getattr(dl, 'shuffle', False) or getattr(dl, 'drop_last', False) or getattr(dl, 'weights', None) is not None):
+    odd = any(getattr(dl, k, False) for k in ('shuffle', 'drop_last')) or getattr(dl, 'weights', None) is not None
+    if hasattr(dl, 'new') and odd:
         return dl.new(shuffle=False, drop_last=False, weights=None, split_idx=1)
-    if isinstance(dl, torch.utils.data.DataLoader) and dl.batch_size and not isinstance(dl.dataset, torch.utils.data.IterableDataset):
-        return torch.utils.data.DataLoader(dl.dataset, dl.batch_size, collate_fn=dl.collate_fn, num_workers=dl.num_workers)
+    data = torch.utils.data
+    if isinstance(dl, data.DataLoader) and dl.batch_size and not isinstance(dl.dataset, data.IterableDataset):
+        return data.DataLoader(dl.dataset, dl.batch_size, collate_fn=dl.collate_fn, num_workers=dl.num_workers)
     return dl
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #4376864c
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #0a57e54a
 class GatherPredsCallback(Callback):
     "Keeps predictions, targets and, if asked, inputs and losses of every batch."
     order, run_train = 90, False
-    def __init__(self, with_input:bool=False, with_loss:bool=False): self.with_input, self.with_loss = with_input, with_loss
+    def __init__(self, with_input:bool=False, # keep inputs too
+                 with_loss:bool=False):       # and each item's loss
+        self.with_input, self.with_loss = with_input, with_loss
     def before_validate(self): self.kept = {k: [] for k in ('input', 'pred', 'targ', 'loss')}
     def after_loss(self):
         learn = self.learn
         self.kept['pred'].append(to_cpu(learn.pred))
         if learn.yb: self.kept['targ'].append(to_cpu(learn.y))
         if self.with_input: self.kept['input'].append(to_cpu(learn.x))
-        if self.with_loss and learn.yb: self.kept['loss'].append(to_cpu(item_losses(learn.loss_func, learn.pred, learn.yb)))
+        if self.with_loss and learn.yb:
+            self.kept['loss'].append(to_cpu(item_losses(learn.loss_func, learn.pred, learn.yb)))
     def gathered(self, kind): # 'input', 'pred', 'targ' or 'loss'
         "All batches of one kind as one tensor (or tuple of tensors); None if there are none."
         return joined(self.kept[kind]) if self.kept[kind] else None
@@ -336,7 +351,7 @@ def _arguments(f):
     try: return inspect.signature(f).parameters
     except (TypeError, ValueError): return ()
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #4f441f6f
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #031d4e32
 @patch
 def get_preds(self:Learner,
     ds_idx:int=1,            # 0 training, 1 validation
@@ -353,14 +368,16 @@ def get_preds(self:Learner,
     gather = GatherPredsCallback(with_input, with_loss)
     if dl is None: dl = in_order(self._loader(ds_idx))
     dl, order = _known_order(dl) if reorder else (dl, None)
-    with self.removed_cbs(Scores): self._judge(dl, [*(cbs if isinstance(cbs, (list, tuple, L)) else [cbs] if cbs else []), gather])
+    with self.removed_cbs(Scores):
+        self._judge(dl, [*listed(cbs), gather])
     parts = {k: gather.gathered(k) for k in gather.kept}
     if order is not None: parts = map_tensors(lambda t: t[order], parts)
     if parts['pred'] is None: raise ValueError('nothing to predict: the loader gives no batches')
     pred = (act or getattr(self.loss_func, 'activation', noop))(parts['pred'])
     decoded = getattr(self.loss_func, 'decodes', noop)(pred) if with_decoded else None
-    return tuple(v for v, wanted in ((parts['input'], with_input), (pred, True), (parts['targ'], True), (decoded, with_decoded),
-                                     (parts['loss'], with_loss)) if wanted)
+    asked = ((parts['input'], with_input), (pred, True), (parts['targ'], True), (decoded, with_decoded),
+             (parts['loss'], with_loss))
+    return tuple(v for v, wanted in asked if wanted)
 
 def _known_order(dl):
     "A loader that sorts its items goes through them once, in an order that we know."
@@ -371,14 +388,15 @@ def _known_order(dl):
     dl.get_idxs = lambda: idxs
     return dl, idxs.argsort()
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #8503eb15
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #a3c32f06
 @patch
 def predict(self:Learner, item,    # anything the data set can prepare: a path, a picture, text, a row
             rm_type_tfms=None,     # ignored: steps that the item has behind it are skipped by themselves
             with_input:bool=False, # put the decoded input first
            )->tuple:               # ([input,] decision, decision as a tensor, outputs)
     "Predict for one item."
-    if not hasattr(self.dls, 'test_dl'): raise TypeError('these data do not say how to prepare a new item; use learn.get_preds(dl=[(batch,)])')
+    if not hasattr(self.dls, 'test_dl'):
+        raise TypeError('these data do not say how to prepare a new item; use learn.get_preds(dl=[(batch,)])')
     dl = self.dls.test_dl([item])
     inp, preds, _, decided = self.get_preds(dl=dl, with_input=True, with_decoded=True)
     first = self.dls.decode_batch((*_parts(inp), *_parts(decided)))[0]
@@ -389,12 +407,14 @@ def predict(self:Learner, item,    # anything the data set can prepare: a path, 
 
 def _parts(o): return tuple(o) if isinstance(o, (tuple, list)) else (o,)
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #6c71241c
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #da712eba
 def check_head_and_rest(answer)->str: # your splitter; the result says what to look at, or 'all good'
     "Check the exercise of this chapter."
     m = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Linear(4, 5))
     groups = answer(m)
     if len(groups) != 2: return f'there should be two groups, not {len(groups)}'
-    if [p.shape for p in groups[-1]] != [p.shape for p in m[-1].parameters()]: return 'the second group should be the parameters of the last layer'
-    if sum(len(list(g)) for g in map(list, groups)) != 6: return 'every parameter belongs to one group: there are six here'
+    if [p.shape for p in groups[-1]] != [p.shape for p in m[-1].parameters()]:
+        return 'the second group should be the parameters of the last layer'
+    if sum(len(list(g)) for g in map(list, groups)) != 6:
+        return 'every parameter belongs to one group: there are six here'
     return 'all good'

@@ -19,7 +19,7 @@ from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
 from .torch_core import from_config, register, registry, to_config
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #e1319ed7
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #2e8c2a68
 def write_tensors(file,         # where
                   tensors:dict, # name -> tensor
                   note:dict,    # what `json.dumps` accepts
@@ -28,10 +28,13 @@ def write_tensors(file,         # where
     from safetensors.torch import save_file
     file, first, same, out = Path(file), {}, {}, {}
     for name, t in tensors.items():
-        if not isinstance(t, torch.Tensor): raise TypeError(f'{name!r} is {type(t).__name__}, and only tensors can be saved here')
+        if not isinstance(t, torch.Tensor):
+            raise TypeError(f'{name!r} is {type(t).__name__}, and only tensors can be saved here')
         key = (t.data_ptr(), t.shape, t.stride(), t.dtype)
         if t.numel() and key in first: same[name] = first[key]
-        else: first[key], out[name] = name, t.detach().as_subclass(torch.Tensor).cpu().clone(memory_format=torch.contiguous_format)
+        else:
+            plain = t.detach().as_subclass(torch.Tensor).cpu()
+            first[key], out[name] = name, plain.clone(memory_format=torch.contiguous_format)
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f'.{file.name}.{os.getpid()}.part')
     try:
@@ -40,7 +43,7 @@ def write_tensors(file,         # where
     finally: part.unlink(missing_ok=True)
     return file
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #1f4e8576
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #9d3c8c2f
 def read_tensors(file,          # where
                  kind:str=None, # what the note must say it is: 'weights', 'learner' or 'checkpoint'
                 )->tuple:       # (name -> tensor, the note)
@@ -49,62 +52,78 @@ def read_tensors(file,          # where
     file = Path(file)
     if not file.is_file(): raise FileNotFoundError(f'There is no file {str(file)!r}. {_neighbours(file)}')
     start = file.open('rb').read(4)
-    if start[:1] == b'\x80' or start == b'PK\x03\x04': raise ValueError(f'{str(file)!r} is a pickle (fastai, torch.save): loading it would run '
-        'the code inside. Save it anew with learn.save or learn.export of this library. If it is yours and holds only weights, '
-        'use learn.model.load_state_dict(torch.load(file, weights_only=True)).')
+    if start[:1] == b'\x80' or start == b'PK\x03\x04':
+        raise ValueError(f'{str(file)!r} is a pickle (fastai, torch.save): loading it would run the code inside. Save '
+                         'it anew with learn.save or learn.export of this library. If it is yours and holds only '
+                         'weights, use learn.model.load_state_dict(torch.load(file, weights_only=True)).')
     try:
         with safe_open(file, 'pt') as f:
             note, tensors = (f.metadata() or {}).get('course_lib'), {k: f.get_tensor(k) for k in f.keys()}
-    except SafetensorError as e: raise ValueError(f'{str(file)!r} is damaged, cut short or no model file ({e}). Copy or save it again.') from None
-    if note is None: raise ValueError(f'{str(file)!r} holds tensors, but was not written by this library: there is no note on how to use them. '
-                                      'Weights alone can be loaded with safetensors.torch.load_file and learn.model.load_state_dict.')
+    except SafetensorError as e:
+        message = f'{str(file)!r} is damaged, cut short or no model file ({e}). Copy or save it again.'
+        raise ValueError(message) from None
+    if note is None:
+        raise ValueError(f'{str(file)!r} holds tensors, but was not written by this library: there is no note on how '
+                         'to use them. Weights alone: safetensors.torch.load_file, then learn.model.load_state_dict.')
     note = json.loads(note)
-    if kind and note.get('kind') != kind: raise ValueError(f'{str(file)!r} holds {_kinds.get(note.get("kind"), "something else")}, not {_kinds[kind]}')
+    if kind and note.get('kind') != kind:
+        raise ValueError(f'{str(file)!r} holds {_kinds.get(note.get("kind"), "something else")}, not {_kinds[kind]}')
     return {**tensors, **{k: tensors[v] for k, v in note['same'].items()}}, note
 
-_kinds = {'weights': 'weights (learn.save, learn.load)', 'learner': 'a learner (learn.export, load_learner)', 'checkpoint': 'a checkpoint of a training run'}
+_kinds = {'weights': 'weights (learn.save, learn.load)', 'learner': 'a learner (learn.export, load_learner)',
+          'checkpoint': 'a checkpoint of a training run'}
 
 def _neighbours(file):
     names = sorted(p.name for p in file.parent.glob('*') if p.is_file())[:5] if file.parent.is_dir() else []
     return f'That folder has {", ".join(names)}.' if names else 'The folder is empty or does not exist.'
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #e2a7697b
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #671eca68
 def opt_tensors(opt)->tuple: # (name -> tensor, note)
     "The state of a torch optimizer as tensors and JSON."
     state = opt.state_dict()
-    tensors = {f'opt.{i}.{k}': v for i, s in state['state'].items() for k, v in s.items() if isinstance(v, torch.Tensor)}
-    numbers = {i: {k: v for k, v in s.items() if not isinstance(v, torch.Tensor)} for i, s in state['state'].items()}
-    return tensors, {'numbers': numbers, 'groups': [{k: v for k, v in g.items() if _plain(v)} for g in state['param_groups']]}
+    held = [(i, k, v) for i, s in state['state'].items() for k, v in s.items()]
+    tensors = {f'opt.{i}.{k}': v for i, k, v in held if isinstance(v, torch.Tensor)}
+    numbers = [[i, k, v] for i, k, v in held if not isinstance(v, torch.Tensor)]
+    groups = [{k: v for k, v in g.items() if _plain(v)} for g in state['param_groups']]
+    return tensors, {'numbers': numbers, 'groups': groups}
 
-def _plain(v): return v is None or isinstance(v, (bool, int, float, str)) or isinstance(v, (list, tuple)) and all(map(_plain, v))
+def _plain(v):
+    return v is None or isinstance(v, (bool, int, float, str)) or isinstance(v, (list, tuple)) and all(map(_plain, v))
 
 def load_opt(opt, tensors:dict, note:dict): # as `opt_tensors` gave them
     "Put a saved state into `opt`; ValueError when it belongs to other parameters."
     mine, sizes = opt.state_dict(), [len(g['params']) for g in note['groups']]
     shapes = [tuple(p.shape) for g in opt.param_groups for p in g['params']]
-    state = {int(i): dict(s) for i, s in note['numbers'].items()}
+    state = {}
+    for i, k, v in note['numbers']: state.setdefault(i, {})[k] = v
     for name, t in tensors.items():
         _, i, k = name.split('.', 2)
         if int(i) >= len(shapes) or t.ndim and tuple(t.shape) != shapes[int(i)]: sizes = None
         state.setdefault(int(i), {})[k] = t
-    if sizes != [len(g['params']) for g in opt.param_groups]: raise ValueError('the saved optimizer belongs to other layer groups')
-    tuples = lambda old, new: {**old, **{k: tuple(v) if isinstance(v, list) and k != 'params' else v for k, v in new.items()}}
-    opt.load_state_dict({'state': state, 'param_groups': [tuples(a, b) for a, b in zip(mine['param_groups'], note['groups'])]})
+    if sizes != [len(g['params']) for g in opt.param_groups]:
+        raise ValueError('the saved optimizer belongs to other layer groups')
+    same = lambda k, v: tuple(v) if isinstance(v, list) and k != 'params' else v # JSON knows no tuples
+    groups = [{**a, **{k: same(k, v) for k, v in b.items()}} for a, b in zip(mine['param_groups'], note['groups'])]
+    opt.load_state_dict({'state': state, 'param_groups': groups})
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #2eb55f7a
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #0c9ca55d
 def check_fit(model:nn.Module, tensors:dict): # name -> tensor
     "ValueError, saying where, unless `tensors` are what `model` needs."
     mine = model.state_dict()
     for k, m in mine.items():
-        if k in tensors and (saved := tensors[k].shape) != m.shape: raise ValueError(f'layer {k!r} has shape {list(saved)} in the '
-            f'file, but {list(m.shape)} in the model: {_likely(saved, m.shape)}')
+        if k in tensors and (saved := tensors[k].shape) != m.shape:
+            raise ValueError(f'layer {k!r} has shape {list(saved)} in the file, but {list(m.shape)} in the model: '
+                             f'{_likely(saved, m.shape)}')
     missing, extra = [k for k in mine if k not in tensors], [k for k in tensors if k not in mine]
-    if missing or extra: raise ValueError('the file is of another model. ' + '; '.join(f'{what}: {", ".join(map(repr, ks[:3]))}'
-        f'{f" and {len(ks) - 3} more" if len(ks) > 3 else ""}' for what, ks in (('only in the model', missing), ('only in the file', extra)) if ks))
+    only = [f'only in the {where}: {_few(ks)}' for where, ks in (('model', missing), ('file', extra)) if ks]
+    if only: raise ValueError(f'the file is of another model. {"; ".join(only)}')
+
+def _few(names): return ', '.join(map(repr, names[:3])) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 def _likely(saved, mine):
-    if len(saved) == len(mine) and saved[1:] == mine[1:]: return (f'most likely it was trained with {saved[0]} classes (or rows of an embedding) '
-                                                                  f'and yours has {mine[0]}. Build the model for the same data.')
+    if len(saved) == len(mine) and saved[1:] == mine[1:]:
+        return (f'probably it was trained with {saved[0]} classes (or rows of an embedding), and yours has {mine[0]}. '
+                'Build the model for the same data.')
     return 'was it another architecture, or another input size?'
 
 def model_file(learn, file)->Path: # a name or a path
@@ -113,7 +132,7 @@ def model_file(learn, file)->Path: # a name or a path
     if p.suffix not in ('.safetensors', '.pth', '.pt', '.pkl'): p = p.with_name(p.name + '.safetensors')
     return Path(getattr(learn, 'path', '.'))/getattr(learn, 'model_dir', 'models')/p # an absolute path stays
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #7c896ab8
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #9619380c
 @patch
 def save(self:TrainLoop, file,        # name below `path/models`, or a full path
          with_opt:bool=True,          # the optimizer too
@@ -132,56 +151,67 @@ def load(self:TrainLoop, file,       # name below `path/models`, or a full path
     "Load what `save` saved."
     tensors, note = read_tensors(model_file(self, file), 'weights')
     weights = {k[6:]: v for k, v in tensors.items() if k.startswith('model.')}
-    if not strict: weights = {k: v for k, v in weights.items() if k in (mine := self.model.state_dict()) and mine[k].shape == v.shape}
-    else: check_fit(self.model, weights)
+    shapes = {k: v.shape for k, v in self.model.state_dict().items()}
+    if strict: check_fit(self.model, weights)
+    else: weights = {k: v for k, v in weights.items() if shapes.get(k) == v.shape}
     self.model.load_state_dict(weights, strict=strict)
     if note['opt'] and with_opt is not False:
         if self.opt is None: self.create_opt()
         try: load_opt(self.opt, {k: v for k, v in tensors.items() if k.startswith('opt.')}, note['opt'])
         except ValueError as e:
-            if with_opt: raise ValueError(f'{e}: load with with_opt=False, or build the learner with the same splitter') from None
+            if with_opt:
+                message = f'{e}: load with with_opt=False, or build the learner with the same splitter'
+                raise ValueError(message) from None
             self.opt.state.clear()
     return self
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #e07bbadb
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #60a81883
 def nn_recipe(m:nn.Module)->dict: # JSON-able
     "How to build `m`, from its notes, or read off PyTorch's own layers."
     note = getattr(m, 'config', None)
     if isinstance(note, dict) and '$new' in note: return note
     cls = type(m)
-    if isinstance(note, dict) and '$unsaved' in note: raise TypeError(f'{cls.__name__} cannot be rebuilt from a file. {note["$unsaved"]}')
-    if getattr(nn, cls.__name__, None) is not cls: raise TypeError(
-        f'{cls.__name__} cannot be rebuilt from a file: nobody noted how it was made. Build it with a function (or class) marked with '
-        '`recipe`, in a module that is imported before loading; or keep the weights alone with learn.save.')
-    if cls in (nn.Sequential, nn.ModuleList): return {'$nn': cls.__name__, 'layers': [[k, nn_recipe(o)] for k, o in m.named_children()]}
+    if isinstance(note, dict) and '$unsaved' in note:
+        raise TypeError(f'{cls.__name__} cannot be rebuilt from a file. {note["$unsaved"]}')
+    if getattr(nn, cls.__name__, None) is not cls:
+        raise TypeError(f'{cls.__name__} cannot be rebuilt from a file: nobody noted how it was made. Build it with a '
+                        'function (or class) marked with `recipe`, in a module that is imported before loading; or '
+                        'keep the weights alone with learn.save.')
+    if cls in (nn.Sequential, nn.ModuleList):
+        return {'$nn': cls.__name__, 'layers': [[k, nn_recipe(o)] for k, o in m.named_children()]}
     return {'$nn': cls.__name__, 'args': {k: to_config(v) for k, v in _read_off(m).items()}}
 
 def _read_off(m):
-    names = [k for k in m.__constants__ if k != 'mode'] if isinstance(m, nn.RNNBase) else inspect.signature(type(m)).parameters
+    names = inspect.signature(type(m)).parameters
+    if isinstance(m, nn.RNNBase): names = [k for k in m.__constants__ if k != 'mode']
     skip = 'device dtype size_average reduce _weight _freeze args kwargs'.split()
     try: args = {k: getattr(m, k) for k in names if k not in skip}
-    except AttributeError as e: raise TypeError(f'{type(m).__name__} cannot be rebuilt from a file: {e}. Wrap it in a function marked with `recipe`.') from None
+    except AttributeError as e:
+        message = f'{type(m).__name__} cannot be rebuilt from a file: {e}. Wrap it in a function marked with `recipe`.'
+        raise TypeError(message) from None
     return {k: v is not None and v is not False if k == 'bias' else v for k, v in args.items()}
 
 def build(c:dict)->nn.Module: # what `nn_recipe` gave
     "The model again, with fresh weights."
     if '$nn' not in c: return from_config(c)
     cls = getattr(nn, c['$nn'], None)
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)): raise ValueError(f'{c["$nn"]!r} is no layer of PyTorch')
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise ValueError(f'{c["$nn"]!r} is no layer of PyTorch')
     if 'layers' not in c: return cls(**{k: from_config(v) for k, v in c['args'].items()})
     if cls is nn.ModuleList: return cls([build(o) for _, o in c['layers']])
     m = nn.Sequential()
     for k, o in c['layers']: m.add_module(k, build(o))
     return m
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #fede9afc
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #7b99c28a
 @patch
 def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: it is always our safe format
            **kwargs,                           # ignored: for code written for fastai
           )->Path:
     "Everything that predicting needs, in one file. The learner stays as it is."
     dls = self.dls.to_config() if hasattr(self.dls, 'to_config') else None
-    note = {'kind': 'learner', 'learner': type(self).__name__, 'model': nn_recipe(self.model), 'dls': dls, 'loss': loss_recipe(self.loss_func),
+    note = {'kind': 'learner', 'learner': type(self).__name__, 'dls': dls,
+            'model': nn_recipe(self.model), 'loss': loss_recipe(self.loss_func),
             'cbs': [to_config(cb) for cb in self.cbs if getattr(cb, 'exported', False)], 'precision': _precision(self),
             'args': {k: to_config(getattr(self, k)) for k in ('lr', 'wd', 'wd_bn_bias', 'train_bn', 'moms')},
             'metrics': [m for m in map(_or_none, self.metrics) if m is not None], 'n_inp': self.n_inp}
@@ -191,8 +221,9 @@ def _modules(c):
     "Modules of this library that the names in `c` live in."
     if isinstance(c, list): return {m for v in c for m in _modules(v)}
     if not isinstance(c, dict): return set()
-    o = registry.get(c.get('$new') or c.get('$ref'))
-    return {m for v in c.values() for m in _modules(v)} | ({o.__module__} if getattr(o, '__module__', '').startswith('course_lib.') else set())
+    found = {m for v in c.values() for m in _modules(v)}
+    home = getattr(registry.get(c.get('$new') or c.get('$ref')), '__module__', '')
+    return found | {home} if home.startswith('course_lib.') else found
 
 def _or_none(o):
     try: return to_config(o)
@@ -208,14 +239,16 @@ def loss_recipe(loss)->dict: # None: it cannot be written down
     try: return nn_recipe(loss) if isinstance(loss, nn.Module) else to_config(loss)
     except TypeError: return None
 
-def build_loss(c):
+def build_loss(c): # what `loss_recipe` gave
     "The loss function again; one that explains itself when there was none."
     if c is None: return _no_loss
     return getattr(F, c['$f']) if '$f' in c and c['$f'].isidentifier() and c['$f'][0] != '_' else build(c)
 
-def _no_loss(*args): raise ValueError('this learner was exported without its loss function, which only training needs: set learn.loss_func')
+def _no_loss(*args):
+    raise ValueError('this learner was exported without its loss function, which only training needs: set '
+                     'learn.loss_func')
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #e70c60af
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #7385a577
 def load_learner(fname,          # what `learn.export` wrote
                  cpu:bool=True,  # predict on the CPU; False: on `default_device()`
                  **kwargs,       # ignored: for code written for fastai
@@ -233,21 +266,24 @@ def load_learner(fname,          # what `learn.export` wrote
     dls = NoData(note['n_inp']) if note['dls'] is None else from_config(note['dls'])
     made, args = registry['Learner'], {k: from_config(v) for k, v in note['args'].items()}
     learn = object.__new__(registry.get(note['learner'], made))
-    made.__init__(learn, dls, model.eval(), loss, cbs=[from_config(c) for c in note['cbs']], metrics=[from_config(c) for c in note['metrics']],
-                  path=Path(fname).parent, precision=note['precision'], device='cpu' if cpu else None, **args)
+    cbs, metrics = from_config(note['cbs']), from_config(note['metrics'])
+    made.__init__(learn, dls, model.eval(), loss, cbs=cbs, metrics=metrics, path=Path(fname).parent,
+                  precision=note['precision'], device='cpu' if cpu else None, **args)
     return learn
 
 class NoData:
     "In place of data that could not be written down: predictions need `get_preds(dl=[batches])`."
     train = valid = ()
-    def __init__(self, n_inp=None): self.n_inp = n_inp
+    def __init__(self, n_inp:int=None): # how many parts of a batch are inputs
+        self.n_inp = n_inp
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #1cfa9efd
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #c2045b19
 def chance()->tuple: # (name -> tensor, note)
     "Where all random number generators stand."
     kind, keys, at, *gauss = np.random.get_state()
     tensors = {'chance.torch': torch.get_rng_state(), 'chance.numpy': torch.from_numpy(keys.astype(np.int64))}
-    if torch.cuda.is_available(): tensors.update({f'chance.cuda{i}': t for i, t in enumerate(torch.cuda.get_rng_state_all())})
+    if torch.cuda.is_available():
+        tensors.update({f'chance.cuda{i}': t for i, t in enumerate(torch.cuda.get_rng_state_all())})
     version, state, extra = random.getstate()
     return tensors, {'numpy': [kind, at, *gauss], 'python': [version, list(state), extra]}
 
@@ -261,11 +297,12 @@ def set_chance(tensors:dict, note:dict): # as `chance` gave them
     gpus = [t for k, t in sorted(tensors.items()) if k.startswith('chance.cuda')]
     if gpus and torch.cuda.is_available() and len(gpus) == torch.cuda.device_count(): torch.cuda.set_rng_state_all(gpus)
 
-# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #79b156b4
+# %% ../nbs/5_collaborative_filtering/07_saving.ipynb #eebfb65f
 def check_n_bytes(answer)->str: # your function; the result says what to look at, or 'all good'
     "Check the exercise of this chapter."
     if answer(nn.Linear(10, 5)) != 220: return 'Linear(10, 5) has 50 weights and 5 biases of 4 bytes each: 220'
-    if answer(nn.BatchNorm1d(3)) != 56: return 'BatchNorm1d(3): weight, bias, running mean and variance of 12 bytes each, and a counter of 8'
+    if answer(nn.BatchNorm1d(3)) != 56:
+        return 'BatchNorm1d(3): weight, bias, running mean and variance of 12 bytes each, and a counter of 8'
     tied = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
     tied[1].weight = tied[0].weight
     return 'all good' if answer(tied) == 64 else 'a weight that is used twice is stored once'

@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['layer_shapes', 'Summary', 'check_heaviest']
 
-# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #076f6ad7
+# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #02f1d294
 import torch
 from fastcore.basics import patch
+from fastcore.foundation import L
 from torch import nn
 from .callback.core import TrainLoop
 from .data.core import is_picture, show_any, show_items
 from .torch_core import get_grid, map_tensors, to_device
 
-# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #6c58941b
+# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #30bc002d
 def layer_shapes(model:nn.Module,
                  *xb,            # inputs: one batch
-                )->list:         # (layer, shape of its output, parameters, do they train?) in the order of the first call
+                )->list:         # (layer, shape of its output, parameters, do they train?), as first called
     "What each layer makes of a batch; the model is left as it was."
     seen, rows = set(), []
     def note(m, args, out):
@@ -24,7 +25,7 @@ def layer_shapes(model:nn.Module,
         seen.add(m)
         own = list(m.parameters(recurse=False))
         rows.append((m, _shape(out), sum(p.numel() for p in own), any(p.requires_grad for p in own)))
-    leaves = [m for m in model.modules() if not any(True for _ in m.children()) or any(True for _ in m.parameters(recurse=False))]
+    leaves = [m for m in model.modules() if not [*m.children()] or [*m.parameters(recurse=False)]]
     hooks, modes = [m.register_forward_hook(note) for m in leaves], [(m, m.training) for m in model.modules()]
     try:
         with torch.no_grad(): model.eval()(*xb)
@@ -33,9 +34,11 @@ def layer_shapes(model:nn.Module,
         for m, mode in modes: m.training = mode
     return rows
 
-def _shape(o): return ' x '.join(map(str, o.shape)) if isinstance(o, torch.Tensor) else str([_shape(v) for v in o]) if isinstance(o, (tuple, list)) else '-'
+def _shape(o):
+    if isinstance(o, (tuple, list)): return str([_shape(v) for v in o])
+    return ' x '.join(map(str, o.shape)) if isinstance(o, torch.Tensor) else '-'
 
-# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #51e8792d
+# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #66948882
 class Summary(str):
     "Text that shows itself as it is."
     def __repr__(self): return str(self)
@@ -52,20 +55,22 @@ def summary(self:TrainLoop,
     rows = layer_shapes(self.model, *(to_device(xb, at) if at is not None else xb))
     shapes = []
     map_tensors(lambda t: shapes.append(_shape(t)), tuple(xb))
-    lines = [f'{type(self.model).__name__} (input: {", ".join(shapes)})', '=' * 72, f'{"layer":26}{"output shape":24}{"parameters":>12}  {"trained":>8}', '-' * 72]
+    lines = [f'{type(self.model).__name__} (input: {", ".join(shapes)})', '=' * 72,
+             f'{"layer":26}{"output shape":24}{"parameters":>12}  {"trained":>8}', '-' * 72]
     lines += [f'{type(m).__name__:26}{s:24}{n:>12,}  {("yes" if t else "no") if n else "":>8}' for m, s, n, t in rows]
     return Summary('\n'.join([*lines, '=' * 72, *_facts(self)]))
 
 def _facts(learn):
     ps = list(learn.model.parameters())
     n, trained = sum(p.numel() for p in ps), sum(p.numel() for p in ps if p.requires_grad)
-    opt = type(learn.opt).__name__.strip('_') if learn.opt is not None else f'{_name(learn.opt_func)} (made at the first fit)'
-    return [f'parameters: {n:,}; trained: {trained:,}; frozen: {n - trained:,}', f'optimizer: {opt}', f'loss: {_name(learn.loss_func)}',
+    opt = type(learn.opt).__name__.strip('_') if learn.opt else f'{_name(learn.opt_func)} (made at the first fit)'
+    return [f'parameters: {n:,}; trained: {trained:,}; frozen: {n - trained:,}',
+            f'optimizer: {opt}', f'loss: {_name(learn.loss_func)}',
             'callbacks: ' + ', '.join(type(cb).__name__ for cb in learn.cbs.sorted('order'))]
 
 def _name(f): return getattr(f, '__name__', None) or repr(f)
 
-# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #b10229b5
+# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #d40581fb
 @patch
 def show_results(self:TrainLoop,
                  ds_idx:int=1,        # 0 training, 1 validation
@@ -75,7 +80,8 @@ def show_results(self:TrainLoop,
                  nrows=None, ncols=None, figsize=None): # of a grid of pictures
     "Some items with what they are and what the model says."
     dl = (self.dls.train, self.dls.valid)[ds_idx] if dl is None else dl
-    if not hasattr(dl, 'decode_batch'): raise TypeError(f'a {type(dl).__name__} cannot show its items; look at learn.get_preds() instead')
+    if not hasattr(dl, 'decode_batch'):
+        raise TypeError(f'a {type(dl).__name__} cannot show its items; look at learn.get_preds() instead')
     batch = dl.new(shuffle=shuffle, drop_last=False, bs=max_n, weights=None).one_batch()
     decided = self.get_preds(dl=[batch], with_decoded=True)[2]
     xs = self.split(batch)[0]
@@ -87,8 +93,10 @@ def show_results(self:TrainLoop,
 
 def _draw_results(items, nrows, ncols, figsize):
     "Labels as titles; whatever is drawn itself (points, masks) beside each other."
-    drawn = hasattr(items[0][1][0], 'show') and not isinstance(items[0][1][0], (str, list)) and not hasattr(items[0][1][0], 'map')
-    axs = get_grid(len(items) * (2 if drawn else 1), nrows=len(items) if drawn else nrows, ncols=2 if drawn else ncols, figsize=figsize)
+    truth = items[0][1][0]
+    drawn = hasattr(truth, 'show') and not isinstance(truth, (str, list, L))
+    if drawn: nrows, ncols = len(items), 2
+    axs = get_grid(len(items) * (2 if drawn else 1), nrows=nrows, ncols=ncols, figsize=figsize)
     for i, (x, t, s) in enumerate(items):
         if drawn:
             for ax, what, title in zip(axs[2 * i:], (t, s), ('Target', 'Prediction')):
@@ -99,10 +107,12 @@ def _draw_results(items, nrows, ncols, figsize):
             label = lambda v: ', '.join(map(str, v))
             axs[i].set_title(f'{label(t)}\n{label(s)}', color='green' if label(t) == label(s) else 'red', fontsize=9)
 
-# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #1af08ed5
+# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #8f07dcc2
 def check_heaviest(answer)->str: # your function; the result says what to look at, or 'all good'
     "Check the exercise of this chapter."
     m = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
     got = answer(m, torch.zeros(2, 3, 8, 8))
-    if got != 'Conv2d': return f'the convolution has 224 parameters, batch norm 16, the linear layer 90; you say {got!r}'
-    return 'all good' if answer(nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2)), torch.zeros(3, 4)) == 'Linear' else 'and in Linear(4, 2) with BatchNorm1d(2)?'
+    if got != 'Conv2d':
+        return f'the convolution has 224 parameters, batch norm 16, the linear layer 90; you say {got!r}'
+    small = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
+    return 'all good' if answer(small, torch.zeros(3, 4)) == 'Linear' else 'and in Linear(4, 2) with BatchNorm1d(2)?'

@@ -123,8 +123,8 @@ def _cell(v):
     if isinstance(v, float): return f'{v:.6f}' if abs(v) < 1e5 else f'{v:.3e}'
     return str(v)
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #b0f32275
-def _in_notebook(): return type(sys.modules['IPython'].get_ipython()).__name__ == 'ZMQInteractiveShell' if 'ipykernel' in sys.modules else False
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #09a04c9e
+def _in_notebook(): return 'ipykernel' in sys.modules and 'ZMQ' in type(sys.modules['IPython'].get_ipython()).__name__
 
 def progress_bar(total:int,   # number of steps (None: not known)
                  desc:str='', # what is being done
@@ -138,7 +138,7 @@ def progress_bar(total:int,   # number of steps (None: not known)
     bar = tqdm(total=total, desc=desc, leave=False, disable=False if notebook else None)
     return None if bar.disable else bar
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #5dfe2b44
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #c5fa4d10
 class ProgressCallback(Callback):
     "Prints the training table, and a bar while there is something to wait for."
     order, bar = 60, None
@@ -149,7 +149,8 @@ class ProgressCallback(Callback):
     def after_batch(self):
         if self.bar is None: return
         self.bar.update()
-        if self.training and self.iter % 20 == 0: self.bar.set_postfix_str(f'loss {self.smooth_loss:.4f}', refresh=False)
+        if self.training and self.iter % 20 == 0:
+            self.bar.set_postfix_str(f'loss {self.smooth_loss:.4f}', refresh=False)
     def after_train(self): self._close()
     def after_validate(self): self._close()
     def after_epoch(self): self._say(self.recorder.log)
@@ -181,13 +182,13 @@ def no_logging(self:TrainLoop):
     try: yield self
     finally: self.logging = before
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #8db00942
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #49347464
 @patch
 def plot_loss(self:Recorder,
               skip_start:int=5,     # leave out the first batches, whose loss is often off the scale
               with_valid:bool=True, # mark the validation loss after each epoch
               log:bool=False,       # logarithmic loss axis
-              ax=None):
+              ax=None):             # axis to draw on (default: a new figure)
     "Training loss (smoothed) by batch, and validation loss by epoch."
     import matplotlib.pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(7, 2.6), layout='constrained')[1]
@@ -201,10 +202,11 @@ def plot_loss(self:Recorder,
     return ax
 
 @patch
-def plot_sched(self:Recorder, figsize=(7, 2.6)):
+def plot_sched(self:Recorder, figsize=(7, 2.6)): # inches
     "Learning rate and momentum by batch, side by side."
     import matplotlib.pyplot as plt
-    series = [(n, v) for n, v in (('learning rate', self.lrs), ('momentum', self.moms)) if any(o is not None for o in v)]
+    named = (('learning rate', self.lrs), ('momentum', self.moms))
+    series = [(name, v) for name, v in named if any(o is not None for o in v)]
     fig, axs = plt.subplots(1, len(series), figsize=figsize, layout='constrained', squeeze=False)
     for ax, (name, v) in zip(axs[0], series):
         ax.plot(v)
@@ -268,19 +270,22 @@ class TerminateOnNaNCallback(Callback):
 
     def after_fit(self): self._copies = self._weights = None
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #67abdc27
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #b0c67a63
 def nan_message(loss:float, learn)->str:
     "What happened, and what to try."
     x = learn.xb[0] if learn.xb else None
     bad = isinstance(x, torch.Tensor) and x.is_floating_point() and not torch.isfinite(x).all()
     why = 'The inputs of this batch hold values that are no finite numbers: look for gaps in the data. ' if bad else ''
-    return (f'The loss became {loss} in epoch {learn.epoch}, batch {learn.iter} (rate {learn.opt.param_groups[-1]["lr"]:.2g}). {why}'
-            'The weights are back to what they were before. Try a rate 3 to 10 times lower; look for nan or infinite values in '
-            'the data; clip gradients with cbs=GradientClip; on a GPU, to_bf16() in place of to_fp16().')
+    rate = learn.opt.param_groups[-1]['lr']
+    return (f'The loss became {loss} in epoch {learn.epoch}, batch {learn.iter} (rate {rate:.2g}). {why}The weights '
+            'are back to what they were before. Try a rate 3 to 10 times lower; look for nan or infinite values in the '
+            'data; clip gradients with cbs=GradientClip; on a GPU, to_bf16() in place of to_fp16().')
 
-# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #e6d5a188
+# %% ../../nbs/5_collaborative_filtering/04_progress_and_records.ipynb #7e537a43
 def check_best_epoch(answer)->str: # your function; the result says what to look at, or 'all good'
     "Check the exercise of this chapter."
-    if answer([[1., 3.], [2., 1.], [0.5, 2.]]) != 1: return 'of validation losses 3, 1, 2 the best is in epoch 1: is it the second column?'
-    if answer([[1., 3., 9.], [2., None, None], [0.5, 2., 0.]]) != 2: return 'an epoch without validation loss (None) cannot be the best'
+    if answer([[1., 3.], [2., 1.], [0.5, 2.]]) != 1:
+        return 'of validation losses 3, 1, 2 the best is in epoch 1: is it the second column?'
+    if answer([[1., 3., 9.], [2., None, None], [0.5, 2., 0.]]) != 2:
+        return 'an epoch without validation loss (None) cannot be the best'
     return 'all good'

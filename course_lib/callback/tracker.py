@@ -12,21 +12,22 @@ import torch
 from .core import Callback, CancelFitException
 from ..learner_io import chance, load_opt, model_file, opt_tensors, read_tensors, set_chance, write_tensors
 
-# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #6f7a3985
+# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #b8743a7b
 class TrackerCallback(Callback):
     "Watches one column of the training table; `new_best` says whether this epoch was the best so far."
     order, kept = 61, ('best', 'best_epoch', 'new_best', 'wait')
     def __init__(self, monitor:str='valid_loss', # a column of the table
-                 comp=None,                      # is the first number better? `operator.lt`, `operator.gt` (NumPy's do too)
+                 comp=None,                      # is the first number better? `operator.lt` or `.gt` (or NumPy's)
                  min_delta:float=0.,             # smaller improvements do not count
                  reset_on_fit:bool=True):        # forget the best at the start of each fit
-        low = comp is None and any(w in monitor for w in ('loss', 'error')) or getattr(comp, '__name__', '') in ('lt', 'less')
+        low = any(w in monitor for w in ('loss', 'error')) if comp is None else comp.__name__ in ('lt', 'less')
         self.monitor, self.comp = monitor, comp or (operator.lt if low else operator.gt)
         self.min_delta, self.reset_on_fit, self.low, self.best = abs(min_delta), reset_on_fit, low, None
 
     def before_fit(self):
         names = list(self.recorder.metric_names[1:-1])
-        if self.monitor not in names: raise ValueError(f'{self.monitor!r} is no column of the training table; there are {", ".join(names)}')
+        if self.monitor not in names:
+            raise ValueError(f'{self.monitor!r} is no column of the training table; there are {", ".join(names)}')
         self.column, self.new_best, self.wait = names.index(self.monitor), False, 0
         if self.reset_on_fit: self.best = self.best_epoch = None
 
@@ -41,16 +42,18 @@ class TrackerCallback(Callback):
         "Print, unless the learner has been asked to be silent."
         if self.learn.logging: print(text)
 
-# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #a7e909b0
+# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #802a0598
 class SaveModelCallback(TrackerCallback):
     "Saves the best epoch and comes back to it at the end; or saves every so many epochs."
     order = 62
-    def __init__(self, monitor:str='valid_loss', comp=None, min_delta:float=0.,
+    def __init__(self, monitor:str='valid_loss', # a column of the table
+                 comp=None,              # is the first number better? (default: by the name)
+                 min_delta:float=0.,     # smaller improvements do not count
                  fname:str='model',      # below `path/models`
                  every_epoch:int=False,  # save as `fname_0`, `fname_1`… instead: True, or every so many epochs
                  at_end:bool=False,      # save the last epoch, do not go back to the best
                  with_opt:bool=False,    # the optimizer's state too
-                 reset_on_fit:bool=True):
+                 reset_on_fit:bool=True): # forget the best at the start of each fit
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.fname, self.every_epoch, self.at_end, self.with_opt = fname, every_epoch, at_end, with_opt
 
@@ -72,13 +75,15 @@ class SaveModelCallback(TrackerCallback):
 
     def _save(self, name): self.saved = self.learn.save(name, with_opt=self.with_opt)
 
-# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #b58b53cf
+# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #f3931ebf
 class EarlyStoppingCallback(TrackerCallback):
     "Stops after `patience` epochs without a new best."
     order = 64
-    def __init__(self, monitor:str='valid_loss', comp=None, min_delta:float=0.,
+    def __init__(self, monitor:str='valid_loss', # a column of the table
+                 comp=None,              # is the first number better? (default: by the name)
+                 min_delta:float=0.,     # smaller improvements do not count
                  patience:int=1,  # epochs without improvement that are tolerated
-                 reset_on_fit:bool=True):
+                 reset_on_fit:bool=True): # forget the best at the start of each fit
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.patience = patience
 
@@ -88,14 +93,16 @@ class EarlyStoppingCallback(TrackerCallback):
         self.say(f'no improvement of {self.monitor} since epoch {self.best_epoch}: stopping')
         raise CancelFitException()
 
-# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #69da86d9
+# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #b1419055
 class ReduceLROnPlateau(TrackerCallback):
-    "Divides the rate by `factor` after `patience` epochs without a new best (for `fit`: a schedule sets its own rates)."
+    "Divides the rate by `factor` after `patience` epochs without a new best (for `fit`: schedules set their own)."
     order = 63
-    def __init__(self, monitor:str='valid_loss', comp=None, min_delta:float=0.,
+    def __init__(self, monitor:str='valid_loss', # a column of the table
+                 comp=None,              # is the first number better? (default: by the name)
+                 min_delta:float=0.,     # smaller improvements do not count
                  patience:int=1, # epochs without improvement that are tolerated
                  factor:float=10., min_lr:float=0., # never below this rate
-                 reset_on_fit:bool=True):
+                 reset_on_fit:bool=True): # forget the best at the start of each fit
         super().__init__(monitor, comp, min_delta, reset_on_fit)
         self.patience, self.factor, self.min_lr = patience, factor, min_lr
 
@@ -128,7 +135,7 @@ class CheckpointCallback(Callback):
             tensors, note = snapshot(self.learn)
             write_tensors(self.file, tensors, {**note, 'kind': 'checkpoint', 'n_fit': self.n_fit})
 
-# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #67f4dcfa
+# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #ff9684f8
 def _params(learn): return [p for g in learn.opt.param_groups for p in g['params']]
 
 def snapshot(learn)->tuple: # (name -> tensor, note)
@@ -136,14 +143,16 @@ def snapshot(learn)->tuple: # (name -> tensor, note)
     opt, opt_note = opt_tensors(learn.opt)
     dice, dice_note = chance()
     grads = {f'grad.{i}': p.grad for i, p in enumerate(_params(learn)) if p.grad is not None}
-    note = {'opt': opt_note, 'chance': dice_note, 'epoch': learn.epoch + 1, 'n_epoch': learn.n_epoch, 'train_iter': learn.train_iter,
+    note = {'opt': opt_note, 'chance': dice_note, 'epoch': learn.epoch + 1, 'n_epoch': learn.n_epoch,
+            'train_iter': learn.train_iter,
             'scaler': learn.scaler.state_dict() if learn.scaler is not None else None,
             'cbs': {cb.name: {k: getattr(cb, k) for k in cb.kept} for cb in learn.cbs if cb.kept}}
     return {**{f'model.{k}': v for k, v in learn.model.state_dict().items()}, **opt, **dice, **grads}, note
 
 def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
     "Put everything back, and let the fit go on at the next epoch."
-    if note['n_epoch'] != learn.n_epoch: raise ValueError(f'the checkpoint is of a run of {note["n_epoch"]} epochs, this one has '
+    if note['n_epoch'] != learn.n_epoch:
+        raise ValueError(f'the checkpoint is of a run of {note["n_epoch"]} epochs, this one has '
         f'{learn.n_epoch}: its schedule would be another. Run with {note["n_epoch"]}, or with resume=False.')
     part = lambda name: {k: v for k, v in tensors.items() if k.startswith(name)}
     learn.model.load_state_dict({k[6:]: v for k, v in part('model.').items()})

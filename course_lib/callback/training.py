@@ -30,7 +30,7 @@ def scale_grads(opt, by:float): # a torch optimizer; factor
     grads = [p.grad for g in opt.param_groups for p in g['params'] if p.grad is not None]
     if grads: torch._foreach_mul_(grads, by)
 
-# %% ../../nbs/5_collaborative_filtering/05_callbacks_for_training.ipynb #f6640915
+# %% ../../nbs/5_collaborative_filtering/05_callbacks_for_training.ipynb #87b81db3
 class GradientClip(Callback):
     "Shortens gradients that are longer than `max_norm`."
     order, run_valid = 11, False
@@ -40,16 +40,19 @@ class GradientClip(Callback):
 
     def before_step(self):
         if self.scaler is not None: self.scaler.unscale_(self.opt) # fp16: look at the true size
-        torch.nn.utils.clip_grad_norm_([p for g in self.opt.param_groups for p in g['params']], self.max_norm, self.norm_type)
+        ps = [p for g in self.opt.param_groups for p in g['params']]
+        torch.nn.utils.clip_grad_norm_(ps, self.max_norm, self.norm_type)
 
-# %% ../../nbs/5_collaborative_filtering/05_callbacks_for_training.ipynb #e41fc46b
+# %% ../../nbs/5_collaborative_filtering/05_callbacks_for_training.ipynb #9ce9c2cf
 def check_clip_values(answer:type)->str: # your callback class; the result says what to look at, or 'all good'
     "Check the exercise of this chapter."
-    if not (isinstance(answer, type) and issubclass(answer, Callback)): return 'write a class that inherits from Callback'
+    if not (isinstance(answer, type) and issubclass(answer, Callback)):
+        return 'write a class that inherits from Callback'
     cb, p = answer(at=0.5), torch.nn.Parameter(torch.zeros(3))
     p.grad = torch.tensor([0.1, -2., 9.])
     cb.learn = type('Learn', (), dict(opt=torch.optim.SGD([p], lr=1.), model=torch.nn.ParameterList([p])))()
     cb('before_step')
     if p.grad.tolist() == [p.grad[0].item()] * 3: return 'every component on its own, please'
     want = torch.tensor([0.1, -0.5, 0.5])
-    return 'all good' if torch.allclose(p.grad, want) else f'[0.1, -2, 9] clipped at 0.5 is [0.1, -0.5, 0.5], yours is {p.grad.tolist()}'
+    if torch.allclose(p.grad, want): return 'all good'
+    return f'[0.1, -2, 9] clipped at 0.5 is [0.1, -0.5, 0.5], yours is {p.grad.tolist()}'
