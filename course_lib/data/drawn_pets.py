@@ -130,7 +130,7 @@ _tails = dict(sit=(.8, 2.7), stand=(3.3, .55), lie=(3.3, 1.3))
 _legs = dict(sit=[(-.4, 1.9, -.42, 3.1), (.4, 1.9, .42, 3.1)], lie=[(.6, 1.6, -.5, 1.85), (2.6, 1.5, 2., 1.85)],
              stand=[(.6, 1.2, .5, 2.6), (1.1, 1.2, 1.15, 2.6), (2.6, 1.2, 2.7, 2.6), (3.1, 1.2, 3.1, 2.6)])
 
-# %% ../../nbs/0_start/04b_drawn_pets.ipynb #7933467f
+# %% ../../nbs/0_start/04b_drawn_pets.ipynb #d20d0894
 def _body(rng, pen, f, cat):
     "Tail, trunk and legs; a portrait shows the shoulders only."
     (x, y, rx, ry), fur = _bodies[f['pose']], f['fur']
@@ -144,10 +144,11 @@ def _body(rng, pen, f, cat):
     pen.ellipse(x, y, rx, ry, _shade(fur, .85))
     _marks(rng, pen, f, x, y, rx, ry)
     for x0, y0, x1, y1 in _legs.get(f['pose'], []):
+        y1 = y0 + (y1 - y0) * f.get('legs', 1)
         pen.limb([(x0, y0), (x1, y1)], .5, .36, fur, 10)
         pen.ellipse(x1 - .08, y1, .26, .17, f['second'])
 
-# %% ../../nbs/0_start/04b_drawn_pets.ipynb #db98d90c
+# %% ../../nbs/0_start/04b_drawn_pets.ipynb #11a3d17f
 def _ears(rng, pen, f, cat):
     "Pointed ones on top, folded ones on top (an odd cat), or hanging ones at the sides."
     spread, tall = rng.uniform(.5, .68), rng.uniform(.75, 1.05)
@@ -159,7 +160,7 @@ def _ears(rng, pen, f, cat):
             pen.polygon([(x - .2, -.6), (tip[0] * .98, tip[1] + .3), (x + .2, -.55)], _rgb(.02, .35, .75))
         elif cat: pen.polygon([(x - .4, -.55), (x * 1.3, -.95), (x + .4, -.45), (x * 1.2, -.4)], _shade(f['fur'], .8))
         else:
-            place = side * rng.uniform(.88, 1.), rng.uniform(0, .3), .3, rng.uniform(.6, .85)
+            place = side * rng.uniform(.88, 1.), rng.uniform(0, .3), .3, rng.uniform(.6, .85) * f.get('ears', 1)
             pen.ellipse(*place, _shade(f['fur'], .7), tilt=-side * rng.uniform(.1, .45))
 
 def _eyes(rng, pen, f, cat):
@@ -170,7 +171,7 @@ def _eyes(rng, pen, f, cat):
         if not cat: pen.ellipse(x, y, .13, .13, f['eye'])
         pen.ellipse(x, y, *((rng.uniform(.04, .08), .16) if cat else (.08, .08)), (10, 10, 10))
 
-# %% ../../nbs/0_start/04b_drawn_pets.ipynb #0b11ee1d
+# %% ../../nbs/0_start/04b_drawn_pets.ipynb #6d87f578
 def _cat_nose(rng, pen, f, x, ink):
     pen.polygon([(x - .12, .24), (x + .12, .24), (x, .38)], _rgb(.98, .45, rng.uniform(.3, .8)))
     for side in (-1, 1):
@@ -193,12 +194,12 @@ def _head(rng, pen, f, cat):
     pen.ellipse(0, 0, rx, ry, f['fur'])
     _marks(rng, pen, f, 0, -.35, .6, .4)
     if cat: [pen.ellipse(x + side * .2, .42, .25, .2, second) for side in (-1, 1)]
-    else: pen.ellipse(x, .55, rng.uniform(.42, .52), rng.uniform(.5, .62), second)
+    else: pen.ellipse(x, .55, rng.uniform(.42, .52), rng.uniform(.5, .62) * f.get('muzzle', 1), second)
     if hanging: _ears(rng, pen, f, cat)
     _eyes(rng, pen, f, cat)
     (_cat_nose if cat else _dog_nose)(rng, pen, f, x, _shade(second, .4 if sum(second) > 250 else 2.2))
 
-# %% ../../nbs/0_start/04b_drawn_pets.ipynb #d285b230
+# %% ../../nbs/0_start/04b_drawn_pets.ipynb #cdeead12
 _boxes = dict(face=(-1.2, -1.5, 1.2, 1.5), sit=(-1.3, -1.5, 1.7, 3.2), # left, top, right, bottom of each pose
               stand=(-1.2, -1.5, 4.2, 2.7), lie=(-1.2, -1.5, 4.2, 2.))
 
@@ -206,12 +207,16 @@ def draw_pet(species:str,            # 'cat' or 'dog'
              seed:int|list[int]=0,   # the same seed gives the same picture
              difficulty:float=.5,    # from 0 (clear) to 1 (small, dark, noisy, hidden)
              size:int=104,           # typical shorter side, in pixels
+             **factors,              # fix any of the factors; also the lengths of legs, muzzle, ears (1: as usual)
             )->tuple[Image.Image, dict]: # the picture and the factors behind it
     "Draw a cat or a dog."
     if species not in ('cat', 'dog'): raise ValueError(f"species should be 'cat' or 'dog', not {species!r}")
     if not 0 <= difficulty <= 1: raise ValueError(f'difficulty should be from 0 to 1, not {difficulty}')
     rng, cat = np.random.default_rng(seed), species == 'cat'
     f = _factors(rng, difficulty)
+    if unknown := set(factors) - set(f) - {'legs', 'muzzle', 'ears'}:
+        raise TypeError(f'a picture has no factor {sorted(unknown)}: there are {list(f)}, legs, muzzle and ears')
+    f |= factors
     short = round(size * rng.uniform(.85, 1.15)); long = round(short * rng.uniform(1, 1.45))
     wh = np.array((long, short) if rng.random() < .6 else (short, long))
     im = _background(rng, *(2 * wh).tolist())
