@@ -155,7 +155,9 @@ class _Prepared:
     _orders = None
     def step(self, closure=None):
         loss = None if closure is None else torch.enable_grad()(closure)()
-        if self.defaults.get('fused'): self._align([p for g in self.param_groups for p in g['params'] if p.ndim > 1])
+        if self.defaults.get('fused'): # later, only four dimensions can change their order: channels_last
+            at_least = 2 if self._orders is None else 4
+            self._align([p for g in self.param_groups for p in g['params'] if p.ndim >= at_least])
         for g in self.param_groups:
             if g.get('wd'): self._shrink([p for p in g['params'] if p.grad is not None], 1 - g['lr'] * g['wd'])
         super().step()

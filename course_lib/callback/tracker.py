@@ -135,7 +135,7 @@ class CheckpointCallback(Callback):
             tensors, note = snapshot(self.learn)
             write_tensors(self.file, tensors, {**note, 'kind': 'checkpoint', 'n_fit': self.n_fit})
 
-# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #ff9684f8
+# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #cdaceba8
 def _params(learn): return [p for g in learn.opt.param_groups for p in g['params']]
 
 def snapshot(learn)->tuple: # (name -> tensor, note)
@@ -158,7 +158,7 @@ def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
     learn.model.load_state_dict({k[6:]: v for k, v in part('model.').items()})
     load_opt(learn.opt, part('opt.'), note['opt'])
     ps = _params(learn)
-    for name, grad in part('grad.').items(): (p := ps[int(name[5:])]).grad = grad.to(p.device)
+    for name, grad in part('grad.').items(): ps[int(name[5:])].grad = grad.to(ps[int(name[5:])].device)
     if note['scaler'] and learn.scaler is not None: learn.scaler.load_state_dict(note['scaler'])
     for cb in learn.cbs:
         for k, v in note['cbs'].get(cb.name, {}).items(): setattr(cb, k, v)

@@ -9,10 +9,10 @@ __all__ = ['GradientAccumulation', 'scale_grads', 'GradientClip', 'check_clip_va
 import torch
 from .core import Callback, CancelBatchException
 
-# %% ../../nbs/5_collaborative_filtering/05_callbacks_for_training.ipynb #69378f89
+# %% ../../nbs/5_collaborative_filtering/05_callbacks_for_training.ipynb #385604f8
 class GradientAccumulation(Callback):
     "Steps once for every `n_acc` items, with the mean of their gradients."
-    order, run_valid = -19, False
+    order, run_valid, kept = -19, False, ('count',)
     def __init__(self, n_acc:int=32): # items (not batches) between two steps
         if n_acc < 1: raise ValueError(f'n_acc is a number of items, at least 1, not {n_acc}')
         self.n_acc, self.count = n_acc, 0
