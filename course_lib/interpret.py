@@ -15,7 +15,7 @@ from .torch_core import get_grid, show_title
 from .data.core import is_picture
 from .learner import in_order
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #24bfe1a5
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #ed86691c
 class Interpretation:
     "Predictions for the items of a loader, to be looked at."
     def __init__(self,
@@ -38,7 +38,8 @@ class Interpretation:
         "Run the model once over a loader. Keeps results, not inputs."
         dl = in_order(learn.dls[ds_idx]) if dl is None else dl
         preds, targs, decoded, losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True)
-        if targs is None: raise ValueError('these items have no labels to compare with: use test_dl(items, with_labels=True)')
+        if targs is None:
+            raise ValueError('these items have no labels to compare with: use test_dl(items, with_labels=True)')
         return cls(dl, *_as_probabilities(preds, targs, decoded), losses, _vocab(dl))
 
     def __len__(self): return len(self.preds)
@@ -63,12 +64,13 @@ def top_losses(self:Interpretation,
     if k < 1: raise ValueError(f'k says how many items to look at, 1 or more; got {k}')
     return self.losses.topk(k, largest=largest)
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #a017bfca
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #ec142248
 def _named(vocab, y):
     "A class number, tags or numbers in words."
     y = y.tolist()
     if isinstance(y, list):
-        return ';'.join(v for v, on in zip(map(str, vocab), y) if on) or '(none)' if vocab else ', '.join(f'{o:.2f}' for o in y)
+        if not vocab: return ', '.join(f'{o:.2f}' for o in y)
+        return ';'.join(str(v) for v, on in zip(vocab, y) if on) or '(none)'
     return str(vocab[int(y)]) if vocab else f'{y:.2f}'
 
 @patch
@@ -86,7 +88,8 @@ def show_at(self:Interpretation, places,  # places in the data set
     "Draw these items with their verdicts, the wrong ones in red; a table if they are not pictures."
     places = [int(i) for i in places]
     if not places: return print('There are none.')
-    if not hasattr(self.dl, 'do_batch'): raise TypeError(f'items can be fetched from a DataLoader, not from {type(self.dl).__name__}: there is nothing to draw')
+    if not hasattr(self.dl, 'do_batch'):
+        raise TypeError(f'items can be fetched from a DataLoader, not from {type(self.dl).__name__}: nothing to draw')
     items = [self.dl.decode_batch(self.dl.do_batch([self.dl.dataset[i]]))[0] for i in places]
     if not is_picture(items[0][0]): return _show_table(self, places, items)
     for i, item, ax in zip(places, items, get_grid(len(items), nrows, ncols, figsize)):
@@ -103,8 +106,11 @@ def _show_table(interp, places, items):
     display(pd.DataFrame(rows, columns=[*names, 'prediction', 'truth', 'loss', 'probability'], index=places))
 
 @patch
-def plot_top_losses(self:Interpretation, k:int=9, # how many
-                    largest:bool=True, nrows:int|None=None, ncols:int|None=None, figsize=None):
+def plot_top_losses(self:Interpretation,
+                    k:int=9,           # how many
+                    largest:bool=True, # or the smallest losses
+                    nrows:int|None=None, ncols:int|None=None, figsize=None # of the grid
+                   ):
     "Draw the items with the largest losses: prediction / truth / loss / probability."
     self.show_at(self.top_losses(k, largest)[1], nrows, ncols, figsize)
 
@@ -137,7 +143,7 @@ class ClassificationInterpretation(Interpretation):
         order = self.sureness[places].argsort(descending=surest, stable=True)
         return places[order][:k], self.sureness[places][order][:k]
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #b4abfff4
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #39ba4aa2
 @patch
 def most_right(self:ClassificationInterpretation, cls=None, k:int|None=None)->tuple: # places, probabilities
     "Items (of class `cls`) that the model is right about, surest first."
@@ -154,31 +160,35 @@ def most_uncertain(self:ClassificationInterpretation, cls=None, k:int|None=None)
     return self.ranked(torch.ones_like(self.right), cls, k, surest=False)
 
 @patch
-def at_random(self:ClassificationInterpretation, right:bool, cls=None, k:int=4, seed:int=0)->tuple: # places, probabilities
+def at_random(self:ClassificationInterpretation,
+              right:bool, # those it is right about, or those it is wrong about
+              cls=None, k:int=4, # of this class; how many
+              seed:int=0  # another seed, other items
+             )->tuple:    # places, probabilities
     "Items that the model is right (or wrong) about, drawn by chance; leaves the global random state alone."
     places, probs = self.ranked(self.right == right, cls)
     drawn = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))[:k]
     return places[drawn], probs[drawn]
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #50609752
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #cc9f51ec
 @patch
-def plot_most_right(self:ClassificationInterpretation, cls=None, k:int=4, **kwargs):
+def plot_most_right(self:ClassificationInterpretation, cls=None, k:int=4, **kwargs): # class, how many, for `show_at`
     "Gallery of `most_right`; further arguments: nrows, ncols, figsize."
     self.show_at(self.most_right(cls, k)[0], **{'nrows': 1, **kwargs})
 @patch
-def plot_most_wrong(self:ClassificationInterpretation, cls=None, k:int=4, **kwargs):
+def plot_most_wrong(self:ClassificationInterpretation, cls=None, k:int=4, **kwargs): # class, how many, for `show_at`
     "Gallery of `most_wrong`."
     self.show_at(self.most_wrong(cls, k)[0], **{'nrows': 1, **kwargs})
 @patch
-def plot_most_uncertain(self:ClassificationInterpretation, cls=None, k:int=4, **kwargs):
+def plot_most_uncertain(self:ClassificationInterpretation, cls=None, k:int=4, **kwargs): # see `plot_most_right`
     "Gallery of `most_uncertain`."
     self.show_at(self.most_uncertain(cls, k)[0], **{'nrows': 1, **kwargs})
 @patch
-def plot_random_right(self:ClassificationInterpretation, cls=None, k:int=4, seed:int=0, **kwargs):
+def plot_random_right(self:ClassificationInterpretation, cls=None, k:int=4, seed:int=0, **kwargs): # see `at_random`
     "Gallery of some items that the model is right about."
     self.show_at(self.at_random(True, cls, k, seed)[0], **{'nrows': 1, **kwargs})
 @patch
-def plot_random_wrong(self:ClassificationInterpretation, cls=None, k:int=4, seed:int=0, **kwargs):
+def plot_random_wrong(self:ClassificationInterpretation, cls=None, k:int=4, seed:int=0, **kwargs): # see `at_random`
     "Gallery of some items that the model is wrong about."
     self.show_at(self.at_random(False, cls, k, seed)[0], **{'nrows': 1, **kwargs})
 
@@ -192,7 +202,7 @@ def confusion_matrix(self:ClassificationInterpretation)->np.ndarray: # counts, (
     pairs = self.targs.flatten().long() * n + self.decoded.flatten().long()
     return torch.bincount(pairs, minlength=n * n).reshape(n, n).numpy()
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #32f61875
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #5fb86ba2
 @patch
 def plot_confusion_matrix(self:ClassificationInterpretation,
                           normalize:bool=False,  # shares of the row instead of counts
@@ -206,15 +216,17 @@ def plot_confusion_matrix(self:ClassificationInterpretation,
     m = self.confusion_matrix()
     if normalize: m = m / m.sum(1, keepdims=True).clip(1)
     names = list(map(str, self.vocab or range(len(m))))
-    fig, ax = plt.subplots(figsize=figsize or (2.5 + 0.35 * len(m), 2.2 + 0.35 * len(m)), layout='constrained', **kwargs)
+    side = 2.2 + 0.35 * len(m)
+    fig, ax = plt.subplots(figsize=figsize or (side + 0.3, side), layout='constrained', **kwargs)
     ax.imshow(m, cmap=cmap)
     ax.set(title=title, xlabel='predicted', ylabel='actual', yticks=range(len(m)), yticklabels=names)
     ax.set_xticks(range(len(m)), names, rotation=90 if max(map(len, names)) > 5 or len(m) > 5 else 0)
     if not plot_txt: return
     for (i, j), v in np.ndenumerate(m):
-        ax.text(j, i, f'{v:.{norm_dec}f}' if normalize else v, ha='center', va='center', color='white' if v > m.max() / 2 else 'black')
+        text, color = f'{v:.{norm_dec}f}' if normalize else v, 'white' if v > m.max() / 2 else 'black'
+        ax.text(j, i, text, ha='center', va='center', color=color)
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #6f58f3a6
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #f40a361a
 @patch
 def most_confused(self:ClassificationInterpretation, min_val:int=1 # least count to be listed
                  )->list: # (truth, prediction, count), most frequent first
@@ -222,9 +234,10 @@ def most_confused(self:ClassificationInterpretation, min_val:int=1 # least count
     m = self.confusion_matrix()
     np.fill_diagonal(m, 0)
     names = self.vocab or range(len(m))
-    return sorted(((names[i], names[j], int(m[i, j])) for i, j in np.argwhere(m >= max(1, min_val))), key=lambda o: -o[2])
+    found = [(names[i], names[j], int(m[i, j])) for i, j in np.argwhere(m >= max(1, min_val))]
+    return sorted(found, key=lambda o: -o[2])
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #f7b68011
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #2f53d509
 @patch
 def classification_report(self:ClassificationInterpretation): # a DataFrame: one row a class, then the averages
     "Precision, recall, F1 and number of items of each class."
@@ -239,15 +252,16 @@ def print_classification_report(self:ClassificationInterpretation):
 def _report(interp, **kwargs):
     from sklearn.metrics import classification_report
     n = len(interp.vocab) if interp.vocab else interp.preds.shape[1]
-    return classification_report(interp.targs.int().numpy(), interp.decoded.int().numpy(), labels=range(n), zero_division=0,
-                                 target_names=list(map(str, interp.vocab or range(n))), **kwargs)
+    names = list(map(str, interp.vocab or range(n)))
+    return classification_report(interp.targs.int().numpy(), interp.decoded.int().numpy(), labels=range(n),
+                                 target_names=names, zero_division=0, **kwargs)
 
-# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #2f9ea1c1
+# %% ../nbs/1_cats_and_dogs/04_look_at_your_mistakes.ipynb #fed25e13
 def check_worst_class(answer # your function: confusion matrix -> class number
                      )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this lesson."
     m = np.array([[8, 2, 0], [30, 60, 10], [0, 1, 4]])
     got = int(answer(m))
-    if got == int(m.diagonal().argmin()): return 'a rare class has few on the diagonal even when all are right: divide by the sum of its row'
-    if got == int((m.diagonal() / m.sum(0)).argmin()) != 1: return 'that is precision: divide by the sums of the rows, not of the columns'
+    if got == m.diagonal().argmin():
+        return 'a rare class has few on the diagonal even when all are right: divide by the sum of its row'
     return 'all good' if got == 1 else f'class 1 has 60 of 100 right, the lowest share; you say {got}'

@@ -35,7 +35,7 @@ def sequential(*layers:nn.Module|Callable # layers or plain functions, in order
     "`nn.Sequential` that also takes plain functions."
     return nn.Sequential(*[o if isinstance(o, nn.Module) else Lambda(o) for o in layers])
 
-# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #ad0e9e90
+# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #58b3812c
 def flatten_model(m:nn.Module # any module
                  )->list[nn.Module]: # its leaves, in order of definition
     "The layers of `m` that hold no other layers. Parameters kept directly on a parent make the parent a leaf too."
@@ -44,7 +44,8 @@ def flatten_model(m:nn.Module # any module
     own = [m] if list(m.parameters(recurse=False)) else []
     return own + [leaf for child in children for leaf in flatten_model(child)]
 
-def has_params(m:nn.Module)->bool:
+def has_params(m:nn.Module # any module
+              )->bool:
     "Does `m` (or a layer within it) have parameters?"
     return any(True for _ in m.parameters())
 
@@ -53,9 +54,9 @@ def in_channels(m:nn.Module # a network that begins with convolutions
     "Channels that the first convolution of `m` expects: 3 for colour pictures."
     for leaf in flatten_model(m):
         if isinstance(leaf, nn.Conv2d): return leaf.in_channels
-    raise ValueError(f'{type(m).__name__} has no 2D convolution, so it has no input channels: give the number yourself (n_in=...)')
+    raise ValueError(f'{type(m).__name__} has no 2D convolution, so no input channels: pass the number (n_in=...)')
 
-# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #98a86e3e
+# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #914733cd
 _norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
               nn.LayerNorm, nn.GroupNorm)
 
@@ -70,7 +71,9 @@ def init_default(m:nn.Module, # one layer
     if isinstance(bias, torch.Tensor): bias.zero_()
     return m
 
-def apply_init(m:nn.Module, func:Callable|None=nn.init.kaiming_normal_)->nn.Module:
+def apply_init(m:nn.Module, # any module
+               func:Callable|None=nn.init.kaiming_normal_ # fills a weight tensor in place; None changes nothing
+              )->nn.Module: # `m`
     "`init_default` for every layer in `m` but the normalisation layers."
     for leaf in flatten_model(m):
         if not isinstance(leaf, _norms): init_default(leaf, func)
@@ -124,7 +127,7 @@ def InstanceNorm(nf:int,         # channels
     "Like `BatchNorm`, with the mean and deviation of each picture alone."
     return _norm('InstanceNorm', norm_type == NormType.InstanceZero, nf, ndim, affine=affine, **kwargs)
 
-# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #7fccd3a1
+# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #9692e40a
 def _start(layer, act_cls, init, bias_std):
     "Fresh weights for a linear or convolution layer that an activation `act_cls` follows."
     if init == 'auto': init = nn.init.kaiming_uniform_ if act_cls in (nn.ReLU, nn.LeakyReLU, nn.ReLU6) else None
@@ -149,11 +152,13 @@ class ConvLayer(nn.Sequential):
                  bias_std:float|None=0.01, # spread of the biases at the start
                  **kwargs                # for the convolution: groups, dilation
                 ):
-        if not isinstance(norm_type, NormType|None): raise TypeError(f'norm_type should be a NormType or None, got {norm_type!r}')
+        if not isinstance(norm_type, NormType|None):
+            raise TypeError(f'norm_type should be a NormType or None, got {norm_type!r}')
         if padding is None: padding = 0 if transpose else (ks - 1) // 2
-        bn, inn = norm_type in (NormType.Batch, NormType.BatchZero), norm_type in (NormType.Instance, NormType.InstanceZero)
+        bn, inn = (getattr(norm_type, 'name', '').startswith(o) for o in ('Batch', 'Instance'))
         kind = getattr(nn, f'Conv{"Transpose" if transpose else ""}{ndim}d')
-        conv = kind(ni, nf, ks, stride=stride, padding=padding, bias=not (bn or inn) if bias is None else bias, **kwargs)
+        if bias is None: bias = not (bn or inn)
+        conv = kind(ni, nf, ks, stride=stride, padding=padding, bias=bias, **kwargs)
         act = None if act_cls is None else act_cls()
         _start(conv, act_cls, init, bias_std)
         if norm_type is NormType.Weight: conv = nn.utils.parametrizations.weight_norm(conv)
@@ -198,7 +203,7 @@ class LinBnDrop(nn.Sequential):
         if p: rest.append(nn.Dropout(p))
         super().__init__(*(lin + rest if lin_first else rest + lin))
 
-# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #38264ceb
+# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #10bbecab
 def sigmoid_range(x:torch.Tensor, # any numbers
                   low:float, high:float # the range of the answers
                  )->torch.Tensor:
@@ -207,16 +212,18 @@ def sigmoid_range(x:torch.Tensor, # any numbers
 
 class SigmoidRange(Module):
     "`sigmoid_range` as a layer."
-    def __init__(self, low:float, high:float): self.low, self.high = low, high
+    def __init__(self, low:float, high:float): # the range
+        self.low, self.high = low, high
     def forward(self, x): return sigmoid_range(x, self.low, self.high)
     def extra_repr(self): return f'{self.low}, {self.high}'
 
-# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #428758d6
+# %% ../nbs/7_resnets_from_scratch/01_layers.ipynb #eb51c7b0
 def check_conv_layer_params(answer:Callable[[int, int, int], int] # your function: (ni, nf, ks) -> number of parameters
                            )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
     for ni, nf, ks in [(1, 1, 1), (3, 8, 3), (16, 32, 5)]:
         want, got = sum(p.numel() for p in ConvLayer(ni, nf, ks).parameters()), answer(ni, nf, ks)
-        if got == want - 2 * nf: return f'ConvLayer({ni}, {nf}, {ks}) has {want}, you say {got}: you left out batch norm'
-        if got != want: return f'ConvLayer({ni}, {nf}, {ks}) has {want}, you say {got}: each of the {nf} kernels is {ni}x{ks}x{ks}'
+        said = f'ConvLayer({ni}, {nf}, {ks}) has {want}, you say {got}'
+        if got == want - 2 * nf: return f'{said}: you left out batch norm'
+        if got != want: return f'{said}: each of the {nf} kernels is {ni}x{ks}x{ks}'
     return 'all good'

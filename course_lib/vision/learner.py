@@ -6,7 +6,7 @@
 __all__ = ['cnn_learner', 'create_head', 'VisionModel', 'create_vision_model', 'add_norm', 'get_c', 'vision_learner',
            'check_group_rates']
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #d160796d
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #2882943f
 import functools, math
 from collections.abc import Callable
 from itertools import pairwise
@@ -18,9 +18,10 @@ from ..data.transforms import Normalize
 from ..learner import Learner
 import course_lib.callback.schedule, course_lib.vision.tta # they give every learner `fine_tune`, `fit_one_cycle`, `tta`
 from ..optimizer import Adam
-from .models import adapt_stats, arch_meta, check_groups, create_body, feature_shape, get_arch, min_size
+from .models import (adapt_stats, arch_meta, check_groups, create_body, feature_shape, get_arch,
+                                      min_size)
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #ce26b5e1
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #e131eca3
 @recipe
 def create_head(nf:int,            # features that come out of the body
                 n_out:int,         # scores: one a class
@@ -40,12 +41,13 @@ def create_head(nf:int,            # features that come out of the body
     layers = [AdaptiveConcatPool2d() if concat_pool else nn.AdaptiveAvgPool2d(1), Flatten()] if pool else []
     if lin_first: layers.append(nn.Dropout(ps.pop(0)))
     for i, (n_in, n_to) in enumerate(list(pairwise(sizes))[:len(ps)]):
-        layers += LinBnDrop(n_in, n_to, bn=first_bn or i > 0, p=ps[i], act=nn.ReLU(inplace=True) if i < hidden else None, lin_first=lin_first)
+        act = nn.ReLU(inplace=True) if i < hidden else None
+        layers += LinBnDrop(n_in, n_to, bn=first_bn or i > 0, p=ps[i], act=act, lin_first=lin_first)
     if lin_first: layers.append(nn.Linear(sizes[-2], n_out))
     if bn_final: layers.append(nn.BatchNorm1d(n_out, momentum=0.01))
     return nn.Sequential(*layers, *([SigmoidRange(*y_range)] if y_range else []))
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #1fefaf31
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #85f347bf
 class VisionModel(nn.Sequential):
     "A body and a head; says in words what is wrong with pictures that do not fit."
     name, n_in = 'this model', 3
@@ -58,20 +60,28 @@ class VisionModel(nn.Sequential):
 
     def what_is_wrong(self, x:torch.Tensor)->str|None: # None: nothing that we know of
         "Why this batch does not go through, and what to do."
-        if not isinstance(x, torch.Tensor) or x.ndim != 4: return f'{self.name} wants a batch of pictures (bs, channels, height, width), got {getattr(x, "shape", x)}'
+        if not isinstance(x, torch.Tensor) or x.ndim != 4:
+            return f'{self.name} wants a batch of pictures (bs, channels, height, width), got {getattr(x, "shape", x)}'
         bs, channels, h, w = x.shape
-        if not x.is_floating_point(): return f'the pictures are whole numbers ({x.dtype}): add IntToFloatTensor() to the batch transforms'
+        if not x.is_floating_point():
+            return f'the pictures are whole numbers ({x.dtype}): add IntToFloatTensor() to the batch transforms'
         if channels != self.n_in:
-            return f'the pictures have {channels} channel(s), {self.name} was made for {self.n_in}: pass n_in={channels}, or open them otherwise (ImageBlock(cls=...))'
+            return (f'the pictures have {channels} channel(s), {self.name} was made for {self.n_in}: pass '
+                    f'n_in={channels}, or open them otherwise (ImageBlock(cls=...))')
         least = min_size(self[0], channels)
         if least is None:
-            fits = [s for s in (28, 32, 64, 96, 128, 160, 192, 224, 256, 288, 299, 320, 384, 448) if feature_shape(self[0], channels, [s])]
+            usual = (28, 32, 64, 96, 128, 160, 192, 224, 256, 288, 299, 320, 384, 448)
+            fits = [s for s in usual if feature_shape(self[0], channels, [s])]
             return f'pictures of {h}x{w} pixels do not go through {self.name}; these sizes do: {fits}'
-        if min(h, w) < least: return f'pictures of {h}x{w} pixels are too small for {self.name}, which needs {least}x{least}: use Resize({least}) or more'
-        if bs == 1 and self.training: return 'one picture alone cannot be batch-normalised in training: use a larger bs, or drop_last=True'
+        if min(h, w) < least:
+            return (f'pictures of {h}x{w} pixels are too small for {self.name}, which needs {least}x{least}: '
+                    f'use Resize({least}) or more')
+        if bs == 1 and self.training:
+            return 'one picture alone cannot be batch-normalised in training: use a larger bs, or drop_last=True'
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #984eae7b
-for _init in (nn.init.kaiming_normal_, nn.init.kaiming_uniform_, nn.init.xavier_normal_, nn.init.xavier_uniform_): register(_init)
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #d47ae62a
+for _how in ('kaiming_normal_', 'kaiming_uniform_', 'xavier_normal_', 'xavier_uniform_'):
+    register(getattr(nn.init, _how))
 
 def _known_by_name(f):
     "Note the architecture by name, and that the weights will come from elsewhere."
@@ -82,7 +92,7 @@ def _known_by_name(f):
         return model
     return wrapped
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #b710b2c2
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #248cd9cf
 @_known_by_name
 @recipe
 def create_vision_model(arch:str|Callable|nn.Module, # see `create_body`
@@ -92,14 +102,16 @@ def create_vision_model(arch:str|Callable|nn.Module, # see `create_body`
                         cut:int|Callable|None=None, # where to cut the architecture
                         init:Callable|None=nn.init.kaiming_normal_, # fills the head's weights
                         custom_head:nn.Module|None=None, # yours in place of `create_head`'s
-                        concat_pool:bool=True, pool:bool=True, lin_ftrs:list|None=None, ps:float|list=0.5,
-                        first_bn:bool=True, bn_final:bool=False, lin_first:bool=False, y_range:tuple|None=None # for `create_head`
+                        concat_pool:bool=True, pool:bool=True, lin_ftrs:list|None=None, # for `create_head`
+                        ps:float|list=0.5, first_bn:bool=True, bn_final:bool=False, # for `create_head`
+                        lin_first:bool=False, y_range:tuple|None=None # for `create_head`
                        )->nn.Module: # [body, head], with `config`
     "A body from `arch` with a new head for `n_out` answers."
     body = create_body(arch, n_in, pretrained, cut, weights)
     shape = feature_shape(body, n_in)
     if shape is None: raise ValueError(f'pictures of {n_in} channels do not go through this body: check cut and n_in')
-    head = custom_head or create_head(shape[1], n_out, lin_ftrs, ps, pool and len(shape) == 4, concat_pool, first_bn, bn_final, lin_first, y_range)
+    head = custom_head or create_head(shape[1], n_out, lin_ftrs, ps, pool and len(shape) == 4, concat_pool, first_bn,
+                                      bn_final, lin_first, y_range)
     model = VisionModel(body, head)
     model.n_in, model.name = n_in, arch if isinstance(arch, str) else getattr(arch, '__name__', type(arch).__name__)
     apply_init(head, init)
@@ -116,18 +128,18 @@ def add_norm(dls,        # `DataLoaders`
     for p in pipelines: p.add(norm)
     return True
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #27bed811
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #ee02b33f
 def get_c(dls)->int: # number of scores the model should give
     "Number of classes (or of numbers to predict) in `dls`."
     vocab = getattr(dls, 'vocab', None) or []
     if len(vocab) == 1 and not isinstance(vocab[0], (list, tuple)):
-        raise ValueError(f'there is only one class in the data, {vocab[0]!r}: nothing can be learnt from that. Check the folders or the '
-                         'labels. (To train all the same, say for a memory test, pass n_out=1.)')
+        raise ValueError(f'there is only one class in the data, {vocab[0]!r}: nothing can be learnt from that. Check '
+                         'the folders or the labels. (To train all the same, say for a memory test, pass n_out=1.)')
     c = getattr(dls, 'c', None) or len(vocab)
     if not c: raise ValueError('how many answers should the model give? The data do not say: pass n_out=...')
     return c
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #47609aee
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #2170c375
 def vision_learner(dls,                       # `DataLoaders` of pictures
                    arch:str|Callable|nn.Module, # see `create_body`
                    normalize:bool=True,       # add the architecture's `Normalize` to `dls`, if there is none
@@ -139,7 +151,7 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
                    cbs=None, metrics=None, path=None, model_dir='models', # for `Learner`
                    wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), # for `Learner`
                    n_in:int=3,                # channels of the pictures
-                   **kwargs                   # for `create_vision_model`: cut, init, custom_head, lin_ftrs, ps, y_range …
+                   **kwargs                   # for `create_vision_model`: cut, custom_head, lin_ftrs, ps, y_range …
                   )->Learner:                 # frozen up to the head, if the body is trained
     "A learner for pictures: a body from `arch`, a new head, layer groups, normalised data."
     meta, n_out = arch_meta(arch), n_out or get_c(dls)
@@ -147,20 +159,22 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
     splitter = splitter or meta['split']
     check_groups(model, splitter(model))
     if normalize and meta['stats']: add_norm(dls, adapt_stats(meta['stats'], n_in))
-    learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs, metrics=metrics, path=path,
-                    model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn, moms=moms)
+    learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs,
+                    metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn,
+                    moms=moms)
     if pretrained: learn.freeze()
     return learn
 
 cnn_learner = vision_learner # its older name
 
-# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #c9e73cb2
-def check_group_rates(answer:Callable[[float, int, float], list] # your function: (lr, n, ratio) -> rates, first group first
+# %% ../../nbs/2_better_classifiers/04b_transfer_learning.ipynb #a2615dce
+def check_group_rates(answer:Callable[[float, int, float], list] # your function: (lr, n, ratio) -> rates
                      )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this lesson."
     for lr, n, ratio in [(1e-2, 3, 10), (0.9, 3, 3), (1e-3, 1, 5)]:
         want, got = [lr / ratio**(n - 1 - i) for i in range(n)], list(answer(lr, n, ratio))
         if len(got) != n: return f'{n} groups need {n} rates, got {len(got)}'
         if not math.isclose(got[-1], lr): return f'the last group, the head, should get {lr}, not {got[-1]}'
-        if not all(map(math.isclose, got, want)): return f'for {lr}, {n} groups, ratio {ratio} expected {want}, got {got}'
+        if not all(map(math.isclose, got, want)):
+            return f'for {lr}, {n} groups, ratio {ratio} expected {want}, got {got}'
     return 'all good'

@@ -40,12 +40,12 @@ def _forget(package):
     "Remove what a failed import left behind."
     for name in [o for o in sys.modules if o.split('.')[0] == package]: del sys.modules[name]
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #09de6228
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #4b0c4b87
 def load_torchvision(): # the module `torchvision`, with `torchvision.models`
     "Import torchvision; where only its compiled operators are missing, import it without them."
     try: import torchvision.models
     except ModuleNotFoundError as e:
-        raise ImportError(f'this architecture comes from torchvision, which cannot be imported ({e}): pip install torchvision') from None
+        raise ImportError(f'this architecture comes from torchvision, which is missing ({e}): pip install it') from None
     except RuntimeError as e:
         if 'torchvision::' not in str(e): raise
         _forget('torchvision')
@@ -53,14 +53,15 @@ def load_torchvision(): # the module `torchvision`, with `torchvision.models`
         import torchvision.models
     return sys.modules['torchvision']
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #ee76c096
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #f1962386
 class ResidualBlock(Module):
     "Two 3×3 convolutions beside a shortcut, added (He and others, 2015). Starts out as the shortcut alone."
     def __init__(self,
                  ni:int, nf:int, # channels in and out
                  stride:int=1    # 2 halves the picture
                 ):
-        self.convs = nn.Sequential(ConvLayer(ni, nf, stride=stride), ConvLayer(nf, nf, act_cls=None, norm_type=NormType.BatchZero))
+        last = ConvLayer(nf, nf, act_cls=None, norm_type=NormType.BatchZero) # starts as 0
+        self.convs = nn.Sequential(ConvLayer(ni, nf, stride=stride), last)
         same = ni == nf and stride == 1
         self.shortcut = nn.Identity() if same else ConvLayer(ni, nf, 1, stride=stride, act_cls=None)
         self.act = nn.ReLU(inplace=True)
@@ -89,8 +90,9 @@ def register_arch(name:str,       # as `vision_learner(dls, name)` will know it
         return register(build, name)
     return add
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #eb85a02a
-def course_small_split(m:nn.Module)->list[list]:
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #603e9076
+def course_small_split(m:nn.Module # body and head
+                      )->list[list]: # lists of parameters
     "Three groups: the stem with the first stage; the other stages; the head."
     return [params(m[0][:2]), params(m[0][2:]), params(m[1:])]
 
@@ -118,7 +120,7 @@ def _split_at(n, inner=False):
 resnet_split = _split_at(6)
 half_split = _split_at(None, inner=True)
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #bdb829e2
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #6ea8bb6a
 def check_groups(m:nn.Module,        # the model
                  groups:list         # lists of parameters
                 )->list:             # `groups`
@@ -126,16 +128,23 @@ def check_groups(m:nn.Module,        # the model
     names = {p: n for n, p in m.named_parameters()}
     count = dict.fromkeys(names, 0)
     for p in itertools.chain(*groups):
-        if p not in names: raise ValueError(f'the splitter returns a parameter of shape {tuple(p.shape)} that the model does not have')
+        if p not in names:
+            raise ValueError(f'the splitter returns a parameter of shape {tuple(p.shape)} that the model does not have')
         count[p] += 1
     wrong = [f'{names[p]} ({c} times)' for p, c in count.items() if c != 1]
-    if wrong: raise ValueError(f'every parameter should be in exactly one layer group; these are not: {", ".join(wrong[:5])}'
-                               f'{" ..." if len(wrong) > 5 else ""}. Change the splitter.')
+    if wrong:
+        more = ' ...' if len(wrong) > 5 else ''
+        raise ValueError('every parameter should be in exactly one layer group; these are not: '
+                         f'{", ".join(wrong[:5])}{more}. Change the splitter.')
     return groups
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #d6669cba
-_densenet = re.compile(r'^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$')
-_tv_kind = {'resnet': (-2, resnet_split), 'squeezenet': (-1, _split_at(5, True)), 'densenet': ('relu', _split_at(7, True)),
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #919c5286
+def _body_with_relu(model): # the ReLU is in the forward pass only
+    return nn.Sequential(model.features, nn.ReLU(inplace=True))
+
+_densenet = re.compile(r'^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$')
+_tv_kind = {'resnet': (-2, resnet_split), 'squeezenet': (-1, _split_at(5, True)),
+            'densenet': (_body_with_relu, _split_at(7, True)),
             'vgg_bn': (-2, _split_at(22, True)), 'alexnet': (-2, _split_at(6, True)), 'features': (1, half_split),
             'regnet': (2, default_split), 'shufflenet': (-1, _split_at(4)), 'swin': (3, half_split)}
 
@@ -150,35 +159,37 @@ def _tv_arch(name, kind):
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"torchvision's `{name}`, imported on the first call."
     cut, split = _tv_kind[kind]
-    return register_arch(name, cut=_body_with_relu if cut == 'relu' else cut, split=split, weights='DEFAULT')(build)
-
-def _body_with_relu(model): return nn.Sequential(model.features, nn.ReLU(inplace=True)) # its forward has it between the lines
+    return register_arch(name, cut=cut, split=split, weights='DEFAULT')(build)
 
 def _tv_archs(kind, names): return [_tv_arch(o, kind) for o in names.split()]
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #99bc90cb
-resnet18, resnet34, resnet50, resnet101, resnet152 = _tv_archs('resnet', 'resnet18 resnet34 resnet50 resnet101 resnet152')
-resnext50_32x4d, resnext101_32x8d, resnext101_64x4d = _tv_archs('resnet', 'resnext50_32x4d resnext101_32x8d resnext101_64x4d')
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #58352ecd
+resnet18, resnet34, resnet50, resnet101, resnet152 = _tv_archs(
+    'resnet', 'resnet18 resnet34 resnet50 resnet101 resnet152')
+resnext50_32x4d, resnext101_32x8d, resnext101_64x4d = _tv_archs(
+    'resnet', 'resnext50_32x4d resnext101_32x8d resnext101_64x4d')
 wide_resnet50_2, wide_resnet101_2 = _tv_archs('resnet', 'wide_resnet50_2 wide_resnet101_2')
-densenet121, densenet161, densenet169, densenet201 = _tv_archs('densenet', 'densenet121 densenet161 densenet169 densenet201')
+densenet121, densenet161, densenet169, densenet201 = _tv_archs(
+    'densenet', 'densenet121 densenet161 densenet169 densenet201')
 vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn = _tv_archs('vgg_bn', 'vgg11_bn vgg13_bn vgg16_bn vgg19_bn')
 squeezenet1_0, squeezenet1_1 = _tv_archs('squeezenet', 'squeezenet1_0 squeezenet1_1')
 alexnet, = _tv_archs('alexnet', 'alexnet')
-mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large = _tv_archs('features', 'mobilenet_v2 mobilenet_v3_small mobilenet_v3_large')
+mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large = _tv_archs(
+    'features', 'mobilenet_v2 mobilenet_v3_small mobilenet_v3_large')
 convnext_tiny, convnext_small, convnext_base, convnext_large = _tv_archs(
     'features', 'convnext_tiny convnext_small convnext_base convnext_large')
 efficientnet_b0, efficientnet_b1, efficientnet_b2, efficientnet_b3, efficientnet_b4, efficientnet_b5, efficientnet_b6, \
     efficientnet_b7 = _tv_archs('features', ' '.join(f'efficientnet_b{i}' for i in range(8)))
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #cb795866
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #764e86ab
 # by name only
 _tv_archs('features', 'efficientnet_v2_s efficientnet_v2_m efficientnet_v2_l mnasnet0_5 mnasnet1_0')
 _tv_archs('features', 'vgg11 vgg13 vgg16 vgg19')
-_tv_archs('regnet', ' '.join(f'regnet_{o}' for o in 'x_400mf x_800mf x_1_6gf x_3_2gf y_400mf y_800mf y_1_6gf y_3_2gf'.split()))
+_tv_archs('regnet', ' '.join(f'regnet_{xy}_{flops}' for xy in 'xy' for flops in ('400mf', '800mf', '1_6gf', '3_2gf')))
 _tv_archs('shufflenet', 'shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0')
 _tv_archs('swin', 'swin_t swin_s swin_b');
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #db9a4a58
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #33fd5766
 def get_arch(arch:str|Callable # name, one of our functions, torchvision's, or your own
             )->str|Callable:   # our function where there is one; else your own, or a name for timm
     "Resolve an architecture; ValueError with the nearest names if there is none."
@@ -195,11 +206,12 @@ def _timm_name(name):
     near = difflib.get_close_matches(name, archs, n=3)
     hint = f'did you mean {", ".join(near)}?' if near else f'we have {", ".join(list(archs)[:5])}, ...'
     try: timm = _timm()
-    except ModuleNotFoundError: raise ValueError(f'no architecture {name!r}: {hint} More with: pip install timm') from None
+    except ModuleNotFoundError:
+        raise ValueError(f'no architecture {name!r}: {hint} More with: pip install timm') from None
     if not timm.is_model(name): raise ValueError(f'no architecture {name!r}, in timm neither: {hint}')
     return name
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #53d05305
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #9c5495dd
 def weights_file(arch:str|Callable,   # architecture, see `get_arch`
                  weights='DEFAULT',   # torchvision's name for a set of weights, or its enum
                 )->tuple[Path, str]:  # where it lies or should lie, and its address
@@ -207,7 +219,8 @@ def weights_file(arch:str|Callable,   # architecture, see `get_arch`
     choices = load_torchvision().models.get_model_weights(get_arch(arch).__name__)
     key = getattr(weights, 'name', weights).split('.')[-1]
     if key not in choices.__members__:
-        raise ValueError(f'{get_arch(arch).__name__} has no weights {weights!r}: choose from {list(choices.__members__)}')
+        name = get_arch(arch).__name__
+        raise ValueError(f'{name} has no weights {weights!r}: choose from {list(choices.__members__)}')
     url = choices[key].url
     return Path(torch.hub.get_dir())/'checkpoints'/url.split('/')[-1], url
 
@@ -216,11 +229,12 @@ def _fetch(name, path, url):
     path.parent.mkdir(parents=True, exist_ok=True)
     digits = re.search(r'-([a-f0-9]{8,})\.', path.name)
     try: torch.hub.download_url_to_file(url, str(path), digits and digits[1])
-    except (OSError, RuntimeError, http.client.HTTPException) as e: # URLError is an OSError; a wrong checksum is a RuntimeError
-        raise FileNotFoundError(f'the trained weights of {name} are not on this machine and could not be downloaded ({e}). '
-            f'Get {url} elsewhere and put it in {path.parent}, or start untrained with pretrained=False.') from None
+    except (OSError, RuntimeError, http.client.HTTPException) as e: # RuntimeError: wrong checksum
+        raise FileNotFoundError(
+            f'the trained weights of {name} are not on this machine and could not be downloaded ({e}). Get {url} '
+            f'elsewhere and put it in {path.parent}, or start untrained with pretrained=False.') from None
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #e15c9c21
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #e72c84c5
 def _read_state(path):
     "The tensors in a .pth or .safetensors file; runs no code from it."
     if path.suffix == '.safetensors':
@@ -245,17 +259,21 @@ def load_weights(model:nn.Module,   # the whole network, with its own last layer
             path, url = weights_file(arch, source)
             if not path.exists(): _fetch(arch.__name__, path, url)
         if not path.exists():
-            raise FileNotFoundError(f'the weights of {arch.__name__} should be in {path}, which does not exist: use pretrained=False')
+            raise FileNotFoundError(f'the weights of {arch.__name__} should be in {path}, which does not exist: '
+                                    'use pretrained=False')
         state = _read_state(path)
     state = {''.join(m.groups()) if (m := _densenet.match(k)) else k: v for k, v in state.items()}
     try: model.load_state_dict(state)
-    except RuntimeError as e: raise RuntimeError(f'{path or source} does not fit {arch.__name__}: {str(e).splitlines()[1].strip()[:200]}') from None
+    except RuntimeError as e:
+        why = str(e).splitlines()[1].strip()[:200]
+        raise RuntimeError(f'{path or source} does not fit {arch.__name__}: {why}') from None
     return model
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #745900fa
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #a4a68e9b
 _pools = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d)
 
-def has_pool_type(m:nn.Module)->bool:
+def has_pool_type(m:nn.Module # any module
+                 )->bool:
     "Is `m`, or a layer within it, a pooling layer?"
     return any(isinstance(o, _pools) for o in m.modules())
 
@@ -279,13 +297,19 @@ def feature_shape(m:nn.Module,    # a body
     finally:
         for o, training in modes: o.training = training
 
-def num_features_model(m:nn.Module, n_in:int=3)->int:
+def num_features_model(m:nn.Module, # a body
+                       n_in:int=3   # channels of its pictures
+                      )->int:
     "Channels that come out of the body `m`, given pictures of `n_in` channels."
     shape = feature_shape(m, n_in)
-    if shape is None: raise ValueError(f'pictures of {n_in} channels, up to 384 pixels, do not go through {type(m).__name__}')
+    if shape is None:
+        raise ValueError(f'pictures of {n_in} channels, up to 384 pixels, do not go through {type(m).__name__}')
     return shape[1]
 
-def min_size(m:nn.Module, n_in:int=3, most:int=512)->int|None: # pixels; None: `most` does not go through either
+def min_size(m:nn.Module,   # a body
+             n_in:int=3,    # channels of its pictures
+             most:int=512   # the largest size to try, pixels
+            )->int|None:    # pixels; None: `most` does not go through either
     "The smallest square picture that goes through the body `m`, found by halving."
     if not feature_shape(m, n_in, [most]): return None
     fails, works = 0, most
@@ -305,7 +329,7 @@ def adapt_channels(weight:torch.Tensor, # first convolution, (nf, 3, ks, ks)
     extra = weight.new_zeros(len(weight), n_in - 3, *weight.shape[2:]) # as if the others were not there
     return torch.cat([weight, extra], 1)
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #b0714c1e
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #972b79de
 def adapt_stats(stats:tuple, # means and deviations of three channels
                 n_in:int     # channels of your pictures
                )->tuple[list, list]:
@@ -319,7 +343,8 @@ def _set_first_conv(body, n_in, trained):
     if conv is None: raise ValueError(f'{type(body).__name__} has no convolution to adapt to {n_in} channels')
     if conv.in_channels == n_in: return body
     if conv.groups > 1 or (trained and conv.in_channels != 3):
-        raise ValueError(f'the first convolution of {type(body).__name__} has {conv.in_channels} channels: cannot adapt it to {n_in}')
+        raise ValueError(f'the first convolution of {type(body).__name__} has {conv.in_channels} channels: '
+                         f'it cannot be adapted to {n_in}')
     new = nn.Conv2d(n_in, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation,
                     bias=conv.bias is not None, padding_mode=conv.padding_mode)
     with torch.no_grad():
@@ -330,7 +355,7 @@ def _set_first_conv(body, n_in, trained):
     setattr(body.get_submodule(parent), child, new)
     return body
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #4da685e4
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #7b1c433b
 def make_net(arch:str|Callable,       # see `get_arch`
              pretrained:bool=True,    # with trained weights?
              weights=None,            # which: see `load_weights`
@@ -342,15 +367,16 @@ def make_net(arch:str|Callable,       # see `get_arch`
     if not pretrained: return arch()
     if 'weights' in takes and weights is not None: return arch(weights=weights)
     if 'pretrained' in takes: return arch(pretrained=True)
-    raise ValueError(f'nothing is known of trained weights for {arch.__name__}: use pretrained=False, or register_arch(...) it with weights')
+    raise ValueError(f'nothing is known of trained weights for {arch.__name__}: use pretrained=False, '
+                     'or register_arch(...) it with weights')
 
 class TimmBody(Module):
     "One of timm's networks without its last layer; networks without a grid (vision transformers) pool themselves."
-    def __init__(self, name:str, n_in:int=3, pretrained:bool=True):
+    def __init__(self, name:str, n_in:int=3, pretrained:bool=True): # timm's name, channels, trained weights?
         try: self.net = _timm().create_model(name, pretrained=pretrained, num_classes=0, in_chans=n_in)
         except (OSError, RuntimeError) as e:
-            raise FileNotFoundError(f"timm's weights of {name} could not be had ({str(e)[:200]}): try again with a connection, "
-                                    'or start untrained with pretrained=False') from None
+            raise FileNotFoundError(f"timm's weights of {name} could not be had ({str(e)[:200]}): try again with a "
+                                    'connection, or start untrained with pretrained=False') from None
     def forward(self, x):
         grid = self.net.forward_features(x)
         if grid.ndim != 4: return self.net(x)
@@ -371,7 +397,7 @@ def arch_meta(arch:str|Callable|nn.Module # see `create_body`
 def create_body(arch:str|Callable|nn.Module, # architecture, or a model as it is
                 n_in:int=3,              # channels of your pictures
                 pretrained:bool=True,    # with trained weights?
-                cut:int|Callable|None=None, # see `register_arch`; None: as registered, else before the last pooling layer
+                cut:int|Callable|None=None, # see `register_arch`; None: as registered, or before the last pooling
                 weights=None             # which weights: see `load_weights`
                )->nn.Module:
     "The layers of `arch` that turn pictures (bs, n_in, h, w) into a grid of features (bs, nf, h', w')."
@@ -380,17 +406,18 @@ def create_body(arch:str|Callable|nn.Module, # architecture, or a model as it is
     if cut is None: cut = arch_meta(arch)['cut']
     if cut is None:
         pooling = [i for i, o in enumerate(model.children()) if has_pool_type(o)]
-        if not pooling: raise ValueError(f'{type(model).__name__} has no pooling layer to cut before: say where with cut=...')
+        if not pooling:
+            raise ValueError(f'{type(model).__name__} has no pooling layer to cut before: say where with cut=...')
         cut = pooling[-1]
     return _set_first_conv(cut_model(model, cut), n_in, pretrained)
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #1c103aa6
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #c14de9f9
 def check_plain_net(answer:Callable # your function: () -> model
                    )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
     net, x = answer(), torch.zeros(2, 3, 64, 64)
     if tuple(net(x).shape) != (2, 10): return f'two pictures should give (2, 10), not {tuple(net(x).shape)}'
-    if not any(has_pool_type(o) for o in net.children()): return 'create_body cuts before the last pooling layer: there is none'
+    if not has_pool_type(net): return 'create_body cuts before the last pooling layer: there is none'
     out = create_body(net, pretrained=False)(x)
-    if out.ndim != 4 or out.shape[-1] >= 64: return f'the body gives {tuple(out.shape)}: it should be a grid smaller than the picture'
-    return 'all good'
+    grid = out.ndim == 4 and out.shape[-1] < 64
+    return 'all good' if grid else f'the body gives {tuple(out.shape)}: it should be a grid smaller than the picture'

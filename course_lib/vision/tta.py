@@ -11,14 +11,16 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from ..learner import Learner, in_order
 
-# %% ../../nbs/2_better_classifiers/05_test_time_augmentation.ipynb #e34e5390
+# %% ../../nbs/2_better_classifiers/05_test_time_augmentation.ipynb #7aa830a3
 def as_in_training(dl,              # a loader, e.g. `dls.valid`
                    item_tfms=None,  # other random transforms of items than its own
                    batch_tfms=None  # other random transforms of batches than its own
                   ):
     "A loader for the same items, in the same order, transformed at random as in training."
-    if not hasattr(dl, 'after_batch'): raise TypeError(f'{type(dl).__name__} has no transforms that could be drawn anew: use a DataLoader')
-    def others(pipeline, new): return [*pipeline.fs] if new is None else [f for f in pipeline.fs if not f.random] + list(L(new))
+    if not hasattr(dl, 'after_batch'):
+        raise TypeError(f'{type(dl).__name__} has no transforms that could be drawn anew: use a DataLoader')
+    def others(pipeline, new):
+        return [*pipeline.fs] if new is None else [f for f in pipeline.fs if not f.random] + list(L(new))
     return dl.new(shuffle=False, drop_last=False, weights=None, split_idx=0, cache='memory',
                   after_item=others(dl.after_item, item_tfms), after_batch=others(dl.after_batch, batch_tfms))
 
@@ -33,7 +35,8 @@ def tta(self:Learner,
        )->tuple: # predictions, targets (None where there are none)
     "Predictions averaged over `n` augmented copies and the plain item."
     if n < 1: raise ValueError(f'n is the number of augmented copies, 1 or more; got {n}')
-    if beta is not None and not 0 <= beta <= 1: raise ValueError(f'beta is the weight of the plain prediction, 0 to 1; got {beta}')
+    if beta is not None and not 0 <= beta <= 1:
+        raise ValueError(f'beta is the weight of the plain prediction, 0 to 1; got {beta}')
     dl = in_order(self.dls[ds_idx]) if dl is None else dl
     augmented = as_in_training(dl, item_tfms, batch_tfms)
     copies = torch.stack([self.get_preds(dl=augmented)[0] for _ in range(n)])
@@ -41,12 +44,13 @@ def tta(self:Learner,
     preds, targs = self.get_preds(dl=dl)
     return ((mixed, preds) if beta is None else torch.lerp(mixed, preds, beta)), targs
 
-# %% ../../nbs/2_better_classifiers/05_test_time_augmentation.ipynb #8e405ddb
+# %% ../../nbs/2_better_classifiers/05_test_time_augmentation.ipynb #43659382
 def check_tta_mix(answer # your function: (copies, plain, beta) -> probabilities
                  )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this lesson."
     copies, plain = torch.tensor([[[0.2, 0.8]], [[0.6, 0.4]]]), torch.tensor([[1., 0.]])
     got = answer(copies, plain, 0.25)
     if got.shape != plain.shape: return f'one row an item: {tuple(plain.shape)}, not {tuple(got.shape)}'
-    if torch.allclose(got, torch.tensor([[0.85, 0.15]])): return 'beta is the weight of the plain prediction, not of the copies'
-    return 'all good' if torch.allclose(got, torch.tensor([[0.55, 0.45]])) else f'expected [[0.55, 0.45]], got {got.tolist()}'
+    def gives(*row): return torch.allclose(got, torch.tensor([row]))
+    if gives(0.85, 0.15): return 'beta is the weight of the plain prediction, not of the copies'
+    return 'all good' if gives(0.55, 0.45) else f'expected [[0.55, 0.45]], got {got.tolist()}'
