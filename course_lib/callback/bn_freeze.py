@@ -33,10 +33,10 @@ def norms_of(learn,       # a `Learner`
         if isinstance(m, batch_norms) and (here in groups or here is None): found.append(m) # None: in no group
     return found
 
-# %% ../../nbs/2_better_classifiers/08_frozen_statistics.ipynb #3ce3d294
+# %% ../../nbs/2_better_classifiers/08_frozen_statistics.ipynb #7e79275c
 class BnFreeze(Callback):
     "Batch norm keeps its running statistics: in frozen layer groups, or in all groups before group `to`."
-    def __init__(self, to:int=None): # first group (negative: from the end) that may adapt; None: all that are not frozen
+    def __init__(self, to:int=None): # first group (negative: from the end) that may adapt; None: by freezing
         self.to = to
     def before_train(self):
         groups = frozen_groups(self.learn) if self.to is None else set(range(len(self.groups))[:self.to])
