@@ -209,7 +209,7 @@ def _where(self:Learner):
     map_tensors(lambda t: parts.append(f'{str(t.dtype)[6:]}{list(t.shape)}'), (self.xb, self.yb))
     return f'in epoch {self.epoch}, batch {self.iter}: inputs and targets {", ".join(parts)}'
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #76d4a77e
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #20ff369b
 def explained(e:Exception, # what went wrong
               learn):      # where
     "A clearer error, or None where the original says enough."
@@ -237,7 +237,7 @@ def _n_classes(dls):
     return c if isinstance(c, int) else None
 def _classes(dls): return f'; the data have {_n_classes(dls)} classes' if _n_classes(dls) else ''
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #eed4d8e7
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #de2fc604
 @patch
 def freeze_to(self:Learner, n:int): # the first group to train; negative: counted from the end
     "Freeze all layer groups before group `n`."
@@ -262,7 +262,7 @@ def unfreeze(self:Learner):
     "Train everything."
     return self.freeze_to(0)
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #0587ee68
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #fade061c
 @patch
 def validate(self:Learner,
              ds_idx:int=1, # 0 training, 1 validation
@@ -298,7 +298,7 @@ def _judge(self:Learner, dl, cbs=None):
             if self.training: torch.set_rng_state(chance)
             self.model.train(self.training)
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #4a56e29e
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #76ff2e17
 def in_order(dl): # a loader
     "A loader of the same items, all of them, unshuffled, prepared like validation items."
     odd = any(getattr(dl, k, False) for k in ('shuffle', 'drop_last')) or getattr(dl, 'weights', None) is not None
@@ -309,7 +309,7 @@ def in_order(dl): # a loader
         return data.DataLoader(dl.dataset, dl.batch_size, collate_fn=dl.collate_fn, num_workers=dl.num_workers)
     return dl
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #8d1cb137
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #0a57e54a
 class GatherPredsCallback(Callback):
     "Keeps predictions, targets and, if asked, inputs and losses of every batch."
     order, run_train = 90, False
@@ -333,7 +333,7 @@ def joined(batches:list): # tensors, or tuples of tensors
     if isinstance(batches[0], (tuple, list)): return type(batches[0])(joined(part) for part in zip(*batches))
     return torch.cat(batches) if isinstance(batches[0], torch.Tensor) and batches[0].ndim else batches
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #3f9c197a
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #e3d1ff6d
 def item_losses(loss_func, pred, yb)->torch.Tensor: # one loss an item
     "The loss of every item of a batch."
     if hasattr(loss_func, 'reduction'):
@@ -351,7 +351,7 @@ def _arguments(f):
     try: return inspect.signature(f).parameters
     except (TypeError, ValueError): return ()
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #3e869f1a
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #031d4e32
 @patch
 def get_preds(self:Learner,
     ds_idx:int=1,            # 0 training, 1 validation
@@ -388,7 +388,7 @@ def _known_order(dl):
     dl.get_idxs = lambda: idxs
     return dl, idxs.argsort()
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #7e60c67a
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #a3c32f06
 @patch
 def predict(self:Learner, item,    # anything the data set can prepare: a path, a picture, text, a row
             rm_type_tfms=None,     # ignored: steps that the item has behind it are skipped by themselves
@@ -407,7 +407,7 @@ def predict(self:Learner, item,    # anything the data set can prepare: a path, 
 
 def _parts(o): return tuple(o) if isinstance(o, (tuple, list)) else (o,)
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #46722ced
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #da712eba
 def check_head_and_rest(answer)->str: # your splitter; the result says what to look at, or 'all good'
     "Check the exercise of this chapter."
     m = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Linear(4, 5))

@@ -165,7 +165,7 @@ def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
     learn.start_epoch, learn.train_iter = note['epoch'], note['train_iter']
     set_chance(tensors, note['chance'])
 
-# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #317b86a2
+# %% ../../nbs/5_collaborative_filtering/08_keep_and_resume.ipynb #83a4cc82
 def check_enough(answer:type)->str: # your callback class; the result says what to look at, or 'all good'
     "Check the exercise of this chapter."
     if not (isinstance(answer, type) and issubclass(answer, TrackerCallback)): return 'inherit from TrackerCallback'
