@@ -179,7 +179,7 @@ def _repeats(f):
     ours = type(f).__module__.startswith('course_lib')
     return getattr(f, 'cacheable', ours and not f.random)
 
-# %% ../../nbs/0_start/08_datasets.ipynb #05977607
+# %% ../../nbs/0_start/08_datasets.ipynb #b0f9f311
 class DataLoaders:
     "Loaders for training, validation and perhaps more; anything that can be iterated counts as a loader."
     def __init__(self, *loaders,  # train, valid, …
@@ -195,8 +195,10 @@ class DataLoaders:
         "Loaders for ready-made data sets."
         def each(v):
             return list(v) if isinstance(v, (list, tuple)) else [i == 0 if v is None else v for i in range(len(ds))]
-        settings = zip(ds, each(shuffle), each(drop_last))
-        made = [DataLoader(d, bs=bs, shuffle=s, drop_last=l, **kwargs) for d, s, l in settings]
+        kinds = [getattr(d, 'split_idx', None) for d in ds]
+        kinds = [int(i > 0) if k is None else k for i, k in enumerate(kinds)] # the first is for training
+        made = [DataLoader(d, bs=bs, shuffle=s, drop_last=l, split_idx=k, **kwargs)
+                for d, s, l, k in zip(ds, each(shuffle), each(drop_last), kinds)]
         return cls(*made, path=path, device=device)
     def __getitem__(self, i): return self.loaders[i]
     def __len__(self): return len(self.loaders)
