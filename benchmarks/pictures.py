@@ -24,9 +24,10 @@ spec = dict(
             ['ours_fp32', 'fastai', 'later', None], ['ours', 'limit', 'later', None], ['ours_fp32', 'limit_fp32', 'later', None]],
     rounds=3, threads='cores', data='sample', epochs=3)
 
-size, bs, lr = 128, 64, 2e-3
+bs, lr = 64, 2e-3
 
 
+def size(args): return 32 if args.quick else 128
 def epochs(args): return 2 if args.quick else int(os.environ.get('BENCH_EPOCHS', spec['epochs']))
 
 
@@ -53,7 +54,7 @@ def ours(args):
     import course_lib.vision.all as v
     warm_files(args.data)
     v.set_seed(args.round)
-    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size), batch_tfms=v.aug_transforms(), bs=bs)
+    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size(args)), batch_tfms=v.aug_transforms(), bs=bs)
     learn = v.vision_learner(dls, v.resnet18, pretrained=False, metrics=v.accuracy)
     learn.create_opt()
     result = trained(args, learn, v.Callback)
@@ -71,7 +72,7 @@ def fastai(args):
     import fastai.vision.all as v
     warm_files(args.data)
     v.set_seed(args.round)
-    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size), batch_tfms=v.aug_transforms(), bs=bs)
+    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size(args)), batch_tfms=v.aug_transforms(), bs=bs)
     learn = v.vision_learner(dls, v.resnet18, pretrained=False, metrics=v.accuracy)
     learn.create_opt()
     return trained(args, learn, v.Callback)
@@ -87,7 +88,7 @@ def limit(args, half=True):
     form = torch.channels_last if half else torch.contiguous_format
     model = resnet18(num_classes=2).to(memory_format=form)
     opt = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)
-    x, y = torch.randn(bs, 3, size, size).contiguous(memory_format=form), torch.randint(0, 2, (bs,))
+    x, y = torch.randn(bs, 3, size(args), size(args)).contiguous(memory_format=form), torch.randint(0, 2, (bs,))
     context = (lambda: torch.autocast('cpu', torch.bfloat16)) if half else nullcontext
 
     def train():
