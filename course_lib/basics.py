@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/0_start/10_import_lines.ipynb #80a36812
+# %% ../nbs/0_start/10_import_lines.ipynb #654db790
 import collections, itertools, math, os, random, re, shutil, string, time, warnings
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
@@ -22,13 +22,14 @@ import pandas as pd
 import scipy
 import torch
 import torch.nn.functional as F
-from fastcore.all import (L, coll_repr, delegates, fastuple, first, in_notebook, listify, noop, parallel, patch, patch_to,
-    range_of, store_attr, Inf, true)
+from fastcore.all import (Inf, L, coll_repr, delegates, fastuple, first, in_notebook, listify, noop, parallel, patch,
+    patch_to, range_of, store_attr, true)
 from fastcore.xtras import load_pickle, save_pickle
 from numpy import array
 from torch import Tensor, nn, optim
 
-# %% ../nbs/0_start/10_import_lines.ipynb #154ba8df
+# %% ../nbs/0_start/10_import_lines.ipynb #b521bd7a
+from .callback.bn_freeze import *
 from .callback.core import *
 from .callback.lr_find import *
 from .callback.precision import *
