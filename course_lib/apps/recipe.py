@@ -34,7 +34,7 @@ class Result:
     files:dict[str, str]=field(default_factory=dict) # what was written -> where
     learn:object=field(default=None, repr=False) # the trained learner
 
-# %% ../../nbs/8_scaling_up/02_recipes.ipynb #7ded89d0
+# %% ../../nbs/8_scaling_up/02_recipes.ipynb #721ac210
 def _plain(o):
     "`o` with only what JSON knows: a number that is no number becomes null."
     if isinstance(o, Mapping): return {str(k): _plain(v) for k, v in o.items()}
@@ -44,8 +44,9 @@ def _plain(o):
 
 @patch
 def to_json(self:Result)->str: # one line
-    "The result as one line of JSON, without the learner."
-    return json.dumps(_plain({f.name: getattr(self, f.name) for f in fields(self) if f.name != 'learn'}))
+    "The result as one line of JSON, without the learner: each metric under its own name, beside the rest."
+    facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ('learn', 'metrics')}
+    return json.dumps(_plain({**self.metrics, **facts, 'metrics': list(self.metrics)}))
 
 # %% ../../nbs/8_scaling_up/02_recipes.ipynb #cca603c7
 @patch
@@ -58,7 +59,7 @@ def summary(self:Result)->str: # a few lines of text
     facts |= {'time': f'{self.seconds:.1f} s', **self.files}
     return '\n'.join(f'{k:<12} {v}' for k, v in facts.items())
 
-# %% ../../nbs/8_scaling_up/02_recipes.ipynb #889db49c
+# %% ../../nbs/8_scaling_up/02_recipes.ipynb #b746c8f2
 def data_folder(source:DataSource, # an entry of `URLs`
                 data:str|Path,     # 'sample', 'real', or a folder
                )->Path:            # a folder that exists
@@ -67,7 +68,7 @@ def data_folder(source:DataSource, # an entry of `URLs`
     if data == 'real':
         with mocked.dict(os.environ, COURSE_LIB_DATA='real'): return untar_data(source)
     path = Path(data).expanduser()
-    if not path.exists(): raise FileNotFoundError(f"no such folder: {data}; give 'sample', 'real' or a folder of your own")
+    if not path.exists(): raise FileNotFoundError(f"no such folder: {data}; give 'sample', 'real' or your own folder")
     if not path.is_dir(): raise NotADirectoryError(f'{data} is a file; give the folder that holds your data')
     return path
 
@@ -94,11 +95,11 @@ def predict_files(model:str|Path,      # a file written by `learn.export`
     return [dict(file=str(f), label=classes[int(i)], probabilities=dict(zip(classes, p.tolist())))
             for f, p, i in zip(files, probs, decided)]
 
-# %% ../../nbs/8_scaling_up/02_recipes.ipynb #74ee1804
+# %% ../../nbs/8_scaling_up/02_recipes.ipynb #8dba4a0e
 def check_persistence(
     answer:Callable[[Sequence], float] # your function: list of labels -> share
 )->str: # what to look at next, or 'all good'
     "Check the exercise of this chapter."
     if answer(['sun']*5) != 1.: return 'when nothing ever changes the answer is 1: divide by one less than the length'
     got = answer(['sun', 'sun', 'rain', 'sun', 'sun'])
-    return 'all good' if got == 0.5 else f'sun sun rain sun sun: 2 of 4 days are as the day before, 0.5; yours is {got:.3f}'
+    return 'all good' if got == 0.5 else f'sun sun rain sun sun: 2 of 4 are as the day before, 0.5; yours is {got:.3f}'
