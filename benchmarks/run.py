@@ -168,8 +168,11 @@ def main():
     if unknown := set(args.names) - set(benchmarks): parser.error(f'no benchmark {", ".join(sorted(unknown))}: there are {", ".join(benchmarks)}')
     if args.sides and not args.out: parser.error('--sides makes half a result: give it a folder of its own with --out')
     args.out = args.out or (root/'out'/'bench' if args.quick else here/'results')
-    make_peers()
-    about = dict(machine=machine(), versions=dict(ours=versions(sys.executable), peers=versions(python_of(peers))), commit=commit())
+    found = dict(ours=versions(sys.executable))
+    if not args.sides or any(s.startswith(of_peers) for s in args.sides):
+        make_peers()
+        found['peers'] = versions(python_of(peers))
+    about = dict(machine=machine(), versions=found, commit=commit())
     if hasattr(os, 'getloadavg') and os.getloadavg()[0] > 1 and not args.quick:
         print(f'this machine is busy (load {os.getloadavg()[0]:.1f}): wait for a quiet moment, or the spread will be wide', flush=True)
     failed = []

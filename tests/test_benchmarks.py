@@ -1,0 +1,56 @@
+"The measurements in benchmarks/: their plans fit together, their results are whole, and a small one runs."
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+from nbs import root
+
+here = root/'benchmarks'
+results = sorted((here/'results').glob('*.json'))
+of_results = pytest.mark.parametrize('path', results, ids=[p.stem for p in results])
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch): monkeypatch.syspath_prepend(str(here))
+
+
+def test_plans():
+    "Every side is a function, every ratio is about sides and measures that exist."
+    for script in sorted(set(importlib.import_module('run').benchmarks.values())):
+        module = importlib.import_module(script)
+        spec = module.spec
+        assert {'title', 'what', 'sides', 'measures', 'ratios', 'rounds', 'threads'} <= spec.keys(), script
+        for side in spec['sides']: assert callable(getattr(module, side, None)), f'{script}.py has no function for the side {side}'
+        for of, to, measure, target in spec['ratios']:
+            assert {of, to} <= spec['sides'].keys() and measure in spec['measures'], f'{script}.py: ratio {of} / {to}, {measure}'
+
+
+@of_results
+def test_result(path):
+    "Whole, of a real run, following from its own runs, without a trace of whose machine it was."
+    from course_lib.results import Measured, summary
+    record = json.loads(path.read_text(encoding='utf-8'))
+    assert record['name'] == path.stem and not record['quick']
+    assert json.loads(json.dumps(summary(record))) == record['summary']
+    assert record['machine'].keys() == {'cpu', 'cores', 'memory_gb', 'system', 'instructions'}
+    assert len(record['runs']) == record['rounds'] * len(record['sides'])
+    assert record['command'] in Measured(path.stem, record)._repr_markdown_()
+
+
+def test_a_small_run(tmp_path):
+    "One benchmark, our sides only: a result is written where it was asked for, and nothing half-made is left."
+    done = subprocess.run([sys.executable, here/'run.py', 'engine', '--quick', '--rounds', '2', '--sides', 'ours', 'bare', '--out', tmp_path],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path/'engine.json').read_text(encoding='utf-8'))
+    assert [p.name for p in tmp_path.iterdir()] == ['engine.json'] and record['quick']
+    assert [r['side'] for r in record['runs']] == ['bare', 'ours', 'ours', 'bare']
+    accuracy = {r['side']: r['values']['accuracy'] for r in record['runs']}
+    assert abs(accuracy['ours'] - accuracy['bare']) < 0.03   # the same network, batches and steps
+
+
+def test_wrong_name():
+    done = subprocess.run([sys.executable, here/'run.py', 'enigne'], capture_output=True, text=True)
+    assert done.returncode == 2 and 'no benchmark enigne: there are imports, engine' in done.stderr
