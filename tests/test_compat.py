@@ -1,0 +1,220 @@
+"""Code as users of fastai v2 write it runs with only the import line changed.
+
+Each snippet runs in a namespace of its own, after nothing but the star import, on a few drawn pictures."""
+import matplotlib
+import pytest
+
+matplotlib.use('agg')
+
+
+@pytest.fixture(scope='module')
+def pets(tmp_path_factory):
+    "Drawn pictures, once by folder and once by name: Cat_1.jpg, dog_1.jpg."
+    from course_lib.data.samples import make_sample
+    made = make_sample('dogscats', tmp_path_factory.mktemp('data')/'dogscats', n_train=48, n_valid=16, size=64)
+    named = tmp_path_factory.mktemp('named')/'images'
+    named.mkdir()
+    for f in sorted((made/'train').rglob('*.jpg')):
+        species, i = f.name.split('.')[:2]
+        (named/f'{"Abyssinian" if species == "cat" else "beagle"}_{i}.jpg').write_bytes(f.read_bytes())
+    return dict(folders=made, named=named)
+
+
+@pytest.fixture
+def run(pets, tmp_path, monkeypatch):
+    "Run a snippet in an empty folder; what it defines comes back."
+    monkeypatch.chdir(tmp_path)
+    def go(code):
+        names = dict(path=pets['folders'], named=pets['named'], Path=None)
+        exec('from course_lib.vision.all import *\nset_seed(42)', names)
+        exec(code, names)
+        names['plt'].close('all')
+        return names
+    return go
+
+
+def test_three_lines(run):
+    n = run('''
+def is_cat(x): return x[0].isupper()
+dls = ImageDataLoaders.from_name_func(named, get_image_files(named), valid_pct=0.2, seed=42, label_func=is_cat, item_tfms=Resize(32), bs=16)
+learn = vision_learner(dls, resnet18, metrics=error_rate, pretrained=False)
+learn.fine_tune(1)
+img = PILImage.create(get_image_files(named)[0])
+label, _, probs = learn.predict(img)
+learn.path = Path()
+learn.export('model.pkl')
+inf = load_learner('model.pkl')
+again = inf.predict(get_image_files(named)[0])
+''')
+    assert list(n['dls'].vocab) == [False, True] and len(n['probs']) == 2
+    assert n['label'] in ('True', 'False') and n['again'][0] == n['label']
+    assert n['again'][2].tolist() == pytest.approx(n['probs'].tolist(), abs=1e-2)   # two ways to decode a JPEG
+
+
+def test_data_block_and_its_variations(run):
+    n = run('''
+pets = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=get_image_files, splitter=RandomSplitter(valid_pct=0.2, seed=42),
+                 get_y=parent_label, item_tfms=Resize(48))
+dls = pets.dataloaders(path, bs=16)
+dls.valid.show_batch(max_n=4, nrows=1)
+for tfm in (Resize(32, ResizeMethod.Squish), Resize(32, ResizeMethod.Pad, pad_mode='zeros'), RandomResizedCrop(32, min_scale=0.3)):
+    dls = pets.new(item_tfms=tfm).dataloaders(path, bs=16)
+    dls.train.show_batch(max_n=4, nrows=1, unique=True)
+pets = pets.new(item_tfms=Resize(32), batch_tfms=aug_transforms(mult=2))
+dls = pets.dataloaders(path, bs=16)
+learn = vision_learner(dls, resnet18, metrics=error_rate, pretrained=False)
+learn.fine_tune(1)
+interp = ClassificationInterpretation.from_learner(learn)
+interp.plot_confusion_matrix()
+interp.plot_top_losses(3, nrows=1)
+confused = interp.most_confused(min_val=1)
+''')
+    assert n['dls'].one_batch()[0].shape == (16, 3, 32, 32)
+    assert all(len(c) == 3 for c in n['confused'])
+    assert n['pets'].item_tfms[0] == n['Resize'](32)
+
+
+def test_names_by_regular_expression_and_the_rate_finder(run):
+    n = run('''
+pets = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=get_image_files, splitter=RandomSplitter(seed=42),
+                 get_y=using_attr(RegexLabeller(r'(.+)_\\d+.jpg$'), 'name'),
+                 item_tfms=Resize(64), batch_tfms=aug_transforms(size=32, min_scale=0.75))
+pets.summary(named)
+dls = pets.dataloaders(named, bs=16)
+x, y = dls.one_batch()
+learn = vision_learner(dls, resnet18, metrics=error_rate, pretrained=False)
+preds, targs = learn.get_preds(dl=[(x, y)])
+lr_min, lr_steep = learn.lr_find(suggest_funcs=(minimum, steep), num_it=20)
+learn.fit_one_cycle(1, 3e-3)
+learn.unfreeze()
+learn.fit_one_cycle(1, lr_max=slice(1e-6, 1e-4))
+learn.recorder.plot_loss()
+learn.recorder.plot_sched()
+''')
+    assert n['preds'].sum(1).tolist() == pytest.approx([1.] * 16, abs=1e-4)
+    assert 0 < n['lr_min'] < 10 and 0 < n['lr_steep'] <= 10
+    assert len(n['learn'].recorder.values[-1]) == 3
+
+
+def test_several_labels_from_a_table(run):
+    n = run('''
+files = get_image_files(named)
+df = pd.DataFrame({'fname': [f.name for f in files], 'labels': ['pet ' + ('cat' if f.name[0].isupper() else 'dog') for f in files],
+                   'is_valid': [i % 4 == 0 for i in range(len(files))]})
+def get_x(r): return named/r['fname']
+def get_y(r): return r['labels'].split(' ')
+def splitter(df):
+    train = df.index[~df['is_valid']].tolist()
+    valid = df.index[df['is_valid']].tolist()
+    return train, valid
+dblock = DataBlock(blocks=(ImageBlock, MultiCategoryBlock), splitter=splitter, get_x=get_x, get_y=get_y,
+                   item_tfms=RandomResizedCrop(32, min_scale=0.35))
+dsets = dblock.datasets(df)
+item = dsets.train[0]
+dls = dblock.dataloaders(df, bs=16)
+dls.show_batch(nrows=1, ncols=3)
+learn = vision_learner(dls, resnet18, metrics=partial(accuracy_multi, thresh=0.2), pretrained=False)
+learn.fine_tune(1, base_lr=3e-3, freeze_epochs=1)
+learn.metrics = partial(accuracy_multi, thresh=0.1)
+scores = learn.validate()
+preds, targs = learn.get_preds()
+acc = accuracy_multi(preds, targs, thresh=0.9, sigmoid=False)
+said = learn.predict(named/df.fname[0])
+''')
+    assert list(n['dls'].vocab) == ['cat', 'dog', 'pet'] and n['item'][1].tolist()[2] == 1
+    assert len(n['scores']) == 2 and 0 <= n['acc'] <= 1 and len(n['said'][2]) == 3
+    assert 'BCEWithLogits' in repr(n['dls'].loss_func)
+
+
+def test_progressive_resizing_and_tta(run):
+    n = run('''
+dblock = DataBlock(blocks=(ImageBlock(), CategoryBlock()), get_items=get_image_files, splitter=GrandparentSplitter(), get_y=parent_label)
+def get_dls(bs, size):
+    return dblock.new(item_tfms=Resize(64), batch_tfms=[*aug_transforms(size=size, min_scale=0.75),
+                      Normalize.from_stats(*imagenet_stats)]).dataloaders(path, bs=bs)
+dls = get_dls(16, 24)
+learn = Learner(dls, resnet18(num_classes=2), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+learn.fit_one_cycle(1, 3e-3)
+learn.dls = get_dls(8, 32)
+learn.fine_tune(1, 1e-3)
+preds, targs = learn.tta()
+acc = accuracy(preds, targs).item()
+x, y = learn.dls.one_batch()
+''')
+    assert n['x'].shape[-2:] == (32, 32) and n['preds'].shape == (len(n['learn'].dls.valid_ds), 2) and 0 <= n['acc'] <= 1
+
+
+def test_plain_loaders_functions_and_sgd(run):
+    n = run('''
+train_x = torch.randn(200, 4)
+train_y = (train_x.sum(1) > 0).float()[:, None]
+dl = DataLoader(list(zip(train_x, train_y)), batch_size=50)
+xb, yb = first(dl)
+def loss_fn(preds, targets):
+    preds = preds.sigmoid()
+    return torch.where(targets == 1, 1 - preds, preds).mean()
+def batch_accuracy(xb, yb): return ((xb > 0).float() == yb).float().mean()
+dls = DataLoaders(dl, DataLoader(list(zip(train_x, train_y)), batch_size=50))
+learn = Learner(dls, nn.Linear(4, 1), opt_func=SGD, loss_func=loss_fn, metrics=batch_accuracy)
+learn.fit(10, lr=1.)
+curve = L(learn.recorder.values).itemgot(2)
+w, b = learn.model.parameters()
+''')
+    assert n['xb'].shape == (50, 4) and len(n['curve']) == 10 and n['curve'][-1] > 0.9
+    assert n['learn'].recorder.metric_names[:4] == ['epoch', 'train_loss', 'valid_loss', 'batch_accuracy']
+
+
+def test_own_optimizer_and_callback(run):
+    n = run('''
+class ModelReset(Callback):
+    def before_train(self): self.learn.resets = getattr(self.learn, 'resets', 0) + 1
+    def before_validate(self): self.learn.resets += 1
+def average_grad(p, mom, grad_avg=None, **kwargs):
+    if grad_avg is None: grad_avg = torch.zeros_like(p.grad.data)
+    return {'grad_avg': grad_avg*mom + p.grad.data}
+def momentum_step(p, lr, grad_avg, **kwargs): p.data.add_(grad_avg, alpha=-lr)
+opt_func = partial(Optimizer, cbs=[average_grad, momentum_step], mom=0.9)
+x = torch.randn(64, 3)
+dls = DataLoaders(*[DataLoader(TensorDataset(x, x @ torch.tensor([[1.], [2.], [3.]])), bs=16) for _ in range(2)])
+learn = Learner(dls, nn.Linear(3, 1), loss_func=F.mse_loss, opt_func=opt_func, cbs=[ModelReset])
+learn.fit_one_cycle(8, 0.03)
+final = learn.recorder.values[-1][1]
+''')
+    assert n['final'] < 0.5 and n['learn'].resets == 16
+
+
+def test_pairs_of_pictures(run):
+    n = run('''
+files = get_image_files(path/'train')
+class ImageTuple(fastuple):
+    @classmethod
+    def create(cls, fns): return cls(tuple(PILImage.create(f) for f in fns))
+class PairTransform(Transform):
+    def __init__(self, files): self.files = files
+    def encodes(self, f):
+        other = random.choice(self.files)
+        return ImageTuple.create((f, other)), torch.tensor(float(parent_label(f) == parent_label(other)))
+tls = TfmdLists(files, PairTransform(files), splits=RandomSplitter(seed=1)(files))
+dls = tls.dataloaders(after_item=[Resize(32), ToTensor], after_batch=[IntToFloatTensor, Normalize.from_stats(*imagenet_stats)], bs=8)
+(a, b), same = dls.one_batch()
+''')
+    assert n['a'].shape == n['b'].shape == (8, 3, 32, 32) and n['same'].shape == (8,)
+    assert n['a'].dtype.is_floating_point and n['a'].min() < 0
+
+
+def test_saving_on_the_way(run):
+    n = run('''
+dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(32), bs=16)
+learn = vision_learner(dls, resnet18, metrics=[accuracy], pretrained=False,
+                       cbs=[SaveModelCallback(monitor='accuracy'), EarlyStoppingCallback(patience=3)], path='.')
+learn.fit(2, 1e-3)
+learn.save('two')
+learn = learn.load('two')
+with learn.no_bar(), learn.no_logging(): learn.to_fp16().fit(1)
+learn.show_results(max_n=3)
+test = learn.dls.test_dl(get_image_files(path/'valid')[:5])
+preds, none, decided = learn.get_preds(dl=test, with_decoded=True)
+text = learn.summary()
+''')
+    assert n['preds'].shape == (5, 2) and n['none'] is None and n['decided'].shape == (5,)
+    assert 'BatchNorm2d' in str(n['text'])
