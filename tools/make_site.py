@@ -207,9 +207,11 @@ def api_page(found):
         rows = ''.join(f'<li><a href="{e.page}.html#{e.anchor}"><code>{n}</code></a> <span>{ticks(e.doc.split(chr(10))[0])}</span></li>'
                        for n, e in sorted(names.items(), key=lambda o: o[0].lower()))
         parts.append(f'## {mod}\n\n<p class="minor"><a href="source/{mod}.html">source</a></p>\n<ul class="api">{rows}</ul>')
-    parts.append(toctree([f'source/{m}' for m in sorted(by_module)], hidden='', maxdepth=1))
+    files = [p for p in (root/'course_lib').rglob('*.py') if p.name not in ('__init__.py', '_modidx.py')]
+    sources = sorted({*by_module, *('.'.join(p.relative_to(root).with_suffix('').parts) for p in files)})
+    parts.append(toctree([f'source/{m}' for m in sources], hidden='', maxdepth=1))
     write('api.md', '\n\n'.join(parts).replace('[the index](genindex)', '<a href="genindex.html">the index</a>') + '\n')
-    for mod in by_module: source_page(mod)
+    for mod in sources: source_page(mod)
 
 
 def source_page(mod):
@@ -219,7 +221,7 @@ def source_page(mod):
     html = highlight(text, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).rstrip('\n').split('\n')
     body = '\n'.join(f'<span class="line" id="L{i}">{o or " "}</span>' for i, o in enumerate(html, 1))
     raw = f'<div class="highlight source"><pre>{body}</pre></div>'
-    write(f'source/{mod}.md', f'---\norphan: true\n---\n# {mod}\n\n```{{raw}} html\n{raw}\n```\n')
+    write(f'source/{mod}.md', f'# {mod}\n\n```{{raw}} html\n{raw}\n```\n')
 
 
 def prepare():
