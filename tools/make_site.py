@@ -53,7 +53,7 @@ def callouts(md):
     "A quotation that begins with bold words is a box with that title; Quarto's boxes are boxes too."
     def box(m):
         text = re.sub(r'^> ?', '', m[0], flags=re.M)
-        title, rest = re.match(r'\*\*(.+?)\*\*\s*(.*)', text, re.S).groups()
+        title, rest = re.match(r'\*\*(.+?)\*\*[:.]?\s*(.*)', text, re.S).groups()
         kind = 'question' if title.startswith('Asked') else 'tip'
         return f':::{{admonition}} {title}\n:class: {kind}\n\n{rest.strip()}\n:::\n'
     md = re.sub(r'^> \*\*.+(?:\n>.*)*', box, md, flags=re.M)
