@@ -99,9 +99,10 @@ def new_items(self:TfmdLists, items): # items that were not there when the trans
     "The same transforms on other items; steps that an item has behind it are skipped."
     fs = list(self.tfms.fs)
     first = items.iloc[0] if hasattr(items, 'iloc') else items[0] if len(items) else None
-    skip = next((i for i, t in enumerate(self.types or []) if t is not type(None) and isinstance(first, t)), 0)
-    if not skip and not hasattr(items, 'iloc'): # a table's column readers have nothing to read in a list of files
-        while skip < len(fs) and isinstance(fs[skip], (ColReader, AttrGetter, ItemGetter)): skip += 1
+    skip = next((i for i, t in enumerate(self.types or []) if t is not type(None) and isinstance(first, t)), None)
+    if skip is None: # a table's column readers have nothing to read in a list of files
+        reads = [isinstance(getattr(f, 'enc', f), (ColReader, AttrGetter, ItemGetter)) for f in fs]
+        skip = [*reads, False].index(False) if not hasattr(items, 'iloc') else 0
     part = type(self)(items, None, split_idx=1, do_setup=False)
     part.tfms.fs, part.types = L(fs[skip:]), (self.types or [])[skip:] or None
     return part
