@@ -167,7 +167,7 @@ def hypers(self:Learner)->list[dict]: # lr, mom, …
     last = {g['layer']: h for g, h in reversed([*zip(self.opt.param_groups, get_hypers(self.opt))])}
     return [last.get(i, {}) for i in range(len(self.groups))]
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #febf7d8b
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #3a3a179b
 @patch
 def fit(self:Learner,
         n_epoch:int,            # how many times through the training data
@@ -189,6 +189,8 @@ def fit(self:Learner,
 def _ready(self:Learner):
     "Model and loss to where the training will be."
     self.device = torch.device(self._device or getattr(self.dls, 'device', None) or default_device())
+    if self.device.type != 'cpu' and getattr(self.dls, 'device', 0) is None:
+        self.dls.to(self.device) # their batch transforms run there too
     for o in (self.model, self.loss_func):
         if hasattr(o, 'to'): o.to(self.device)
 
@@ -209,7 +211,7 @@ def _where(self:Learner):
     map_tensors(lambda t: parts.append(f'{str(t.dtype)[6:]}{list(t.shape)}'), (self.xb, self.yb))
     return f'in epoch {self.epoch}, batch {self.iter}: inputs and targets {", ".join(parts)}'
 
-# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #20ff369b
+# %% ../nbs/5_collaborative_filtering/03_learner.ipynb #167d4acd
 def explained(e:Exception, # what went wrong
               learn):      # where
     "A clearer error, or None where the original says enough."
@@ -225,10 +227,12 @@ def explained(e:Exception, # what went wrong
         'no class of the model. Run one batch with device="cpu", which names it.')
     if not (len(yb) == 1 and all(isinstance(o, torch.Tensor) for o in (pred, *yb)) and pred.ndim > 1): return None
     y, n = yb[0], pred.shape[1]
-    if y.numel() and not y.is_floating_point() and y.ndim < pred.ndim and int(y.max()) >= n: return ValueError(
+    about_classes = isinstance(e, IndexError) or any(w in text for w in ('target', 'class', 'bounds'))
+    numbered = y.numel() and not y.is_floating_point() and y.ndim < pred.ndim
+    if about_classes and numbered and int(y.max()) >= n: return ValueError(
         f'The model gives {n} outputs for each item, but the targets hold class {int(y.max())} (classes count from 0)'
         f'{_classes(learn.dls)}. Make the last layer that wide: n_out={_n_classes(learn.dls) or int(y.max()) + 1}.')
-    if y.is_floating_point() and y.shape != pred.shape and len(y) == len(pred): return ValueError(
+    if y.is_floating_point() and y.numel() != pred.numel() and len(y) == len(pred): return ValueError(
         f'The model gives {list(pred.shape[1:])} numbers for each item, the targets have {list(y.shape[1:])}: '
         f'make the last layer fit. ({e})')
 

@@ -38,7 +38,7 @@ def _shape(o):
     if isinstance(o, (tuple, list)): return str([_shape(v) for v in o])
     return ' x '.join(map(str, o.shape)) if isinstance(o, torch.Tensor) else '-'
 
-# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #66948882
+# %% ../nbs/5_collaborative_filtering/09_look_inside.ipynb #1bec15fe
 class Summary(str):
     "Text that shows itself as it is."
     def __repr__(self): return str(self)
@@ -49,8 +49,10 @@ def summary(self:TrainLoop,
            )->Summary:
     "Layers, output shapes and parameters of the model; optimizer, loss and callbacks."
     dice = torch.get_rng_state() # looking must not change what training will draw
-    xb = xb or self.split(next(iter(self.dls.train)))[0]
+    first = None if xb else next(iter(self.dls.train), None)
     torch.set_rng_state(dice)
+    if not xb and first is None: raise ValueError('no training batch to send through the model: use learn.summary(x)')
+    xb = xb or self.split(first)[0]
     at = next((t.device for t in self.model.state_dict().values()), None)
     rows = layer_shapes(self.model, *(to_device(xb, at) if at is not None else xb))
     shapes = []
