@@ -51,8 +51,9 @@ def read_tensors(file,          # where
     from safetensors import SafetensorError, safe_open
     file = Path(file)
     if not file.is_file(): raise FileNotFoundError(f'There is no file {str(file)!r}. {_neighbours(file)}')
-    start = file.open('rb').read(4)
-    if start[:1] == b'\x80' or start == b'PK\x03\x04':
+    with file.open('rb') as f: start = f.read(9)
+    is_ours = start[8:] == b'{' # after the length of the note, which may begin with any byte
+    if not is_ours and (start[:1] == b'\x80' or start[:4] == b'PK\x03\x04'):
         raise ValueError(f'{str(file)!r} is a pickle (fastai, torch.save): loading it would run the code inside. Save '
                          'it anew with learn.save or learn.export of this library. If it is yours and holds only '
                          'weights, use learn.model.load_state_dict(torch.load(file, weights_only=True)).')
