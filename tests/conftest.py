@@ -1,5 +1,15 @@
-"What every test stands on: one thread a process, generated data, no windows, no bars; set before torch is imported."
+"What every test stands on: one thread a process, generated data, no windows, no bars; a warning of ours is an error."
 import os
+import warnings
 
 for name, value in dict(OMP_NUM_THREADS='1', COURSE_LIB_DATA='sample', TQDM_DISABLE='1', MPLBACKEND='agg').items():
-    os.environ.setdefault(name, value)
+    os.environ.setdefault(name, value)   # before torch is imported
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def our_warnings_are_errors():
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', module=r'course_lib(\.|$)')
+        yield

@@ -248,7 +248,7 @@ def prepare():
 def build():
     "Sphinx: _build/src -> _site; then the notebooks themselves, for download. Returns what Sphinx warned of."
     for folder in (html, out): shutil.rmtree(folder, ignore_errors=True)
-    cmd = [sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-d', str(root/'_build'/'doctrees'), '-E', str(src), str(html)]
+    cmd = [sys.executable, '-m', 'sphinx', '-q', '--no-color', '-b', 'html', '-d', str(root/'_build'/'doctrees'), '-E', str(src), str(html)]
     done = subprocess.run(cmd, capture_output=True, text=True)
     if done.returncode: return done.stdout + done.stderr
     html.rename(out)
