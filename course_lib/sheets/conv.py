@@ -31,7 +31,7 @@ def pool_formula(x:Block,      # what is pooled
     where = f"'{tab}'!" if tab else ''
     return lambda i, j: f'=MAX({where}{x.part(2 * i, 2 * j, 2, 2)})'
 
-# %% ../../nbs/3_multi_label/03_convolution_by_hand.ipynb #8783d8ac
+# %% ../../nbs/3_multi_label/03_convolution_by_hand.ipynb #c54de711
 def conv_tab(book:Workbook, # where the tab goes
              title:str,     # its name
              inputs:list,   # blocks, one for each input channel
@@ -47,13 +47,13 @@ def conv_tab(book:Workbook, # where the tab goes
     for o in range(len(weight)):
         kernels = [tab.put(weight[o, c], row + 5 * c, left, title=f'kernel {o}, channel {c}', heat=True)
                    for c in range(len(inputs))]
-        b = tab.put(float(bias[o]), row + 5 * len(inputs), left, title='bias')
+        b = tab.put(bias[o].item(), row + 5 * len(inputs), left, title='bias')
         maps.append(tab.fill((h - 2, w - 2), conv_formula(seen, kernels, b), row, left + 5,
                              title=f'map {o}', heat=True))
         row += max(h, 5 * len(inputs) + 2)
     return maps
 
-# %% ../../nbs/3_multi_label/03_convolution_by_hand.ipynb #0ec33ffa
+# %% ../../nbs/3_multi_label/03_convolution_by_hand.ipynb #8c1a1c4a
 def conv_example(path,    # where to write the workbook, .xlsx
                  net,     # conv, ReLU, conv, ReLU, max pool, flatten, linear, as on this page
                  picture, # one channel, height × width
@@ -85,7 +85,7 @@ def dense_tab(tab,       # a `Tab`
         ks = [tab.put(k, row, left, title=f'digit {d}, map {n}', heat=True)
               for n, (k, row) in enumerate(zip(of_digit, rows))]
         parts = '+'.join(f'SUMPRODUCT({p.ref},{k.ref})' for p, k in zip(pooled, ks))
-        sums.append(f'={parts}+({float(layer.bias[d])!r})')
+        sums.append(f'={parts}+({layer.bias[d].item()!r})')
     return pooled, tab.put(sums, rows[-1] + h + 2, 1, title='one sum for each digit')
 
 def softmax_row(tab,        # a `Tab`
