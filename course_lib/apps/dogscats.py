@@ -51,20 +51,22 @@ def picture_loaders(path:str|Path,   # a folder of class folders, or one with `t
     return ImageDataLoaders.from_folder(path, valid_pct=None if split else valid_pct, seed=seed, bs=bs,
                                         item_tfms=Resize(size), batch_tfms=Flip())
 
-# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #d8e77bb6
-def figures(learn, # a trained learner of pictures with one class each
+# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #07209467
+def figures(learn,      # a trained learner of pictures with one class each
+            rates=None, # plot of the learning-rate finder, made before training
            )->dict[str, tuple]: # name -> (figure, what is to be seen, caption)
     "Everything to look at after training."
     interp = ClassificationInterpretation.from_learner(learn)
     n_wrong, n = int((~interp.right).sum()), len(interp)
     def gallery(plot): return figure_of(plot, k=6, nrows=2, figsize=(8, 5.6))
     verdict = 'Prediction, truth, loss, probability.'
-    drawn = dict(
-        losses=(figure_of(learn.recorder.plot_loss), 'Training and validation loss by batch.', 'Loss during training'),
-        rates=(figure_of(learn.lr_find, num_it=60), 'Loss against learning rate, with a suggestion marked.',
-               'Learning-rate finder: choose a rate where the loss still falls steeply'),
-        confusion=(figure_of(interp.plot_confusion_matrix, figsize=(4, 4)), f'{n_wrong} of {n} are off the diagonal.',
-                   'Rows: what it is. Columns: what the model says.'))
+    drawn = {}
+    if rates is not None:
+        drawn['rates'] = (rates, 'Loss against learning rate, with a suggestion marked.',
+                          'Learning-rate finder, before training: choose a rate where the loss still falls steeply.')
+    drawn['losses'] = (figure_of(learn.recorder.plot_loss), 'Training and validation loss by batch.', 'Loss during training.')
+    drawn['confusion'] = (figure_of(interp.plot_confusion_matrix, figsize=(4, 4)), f'{n_wrong} of {n} are off the diagonal.',
+                          'Rows: what it is. Columns: what the model says.')
     for name in ['most_wrong', 'most_right', 'most_uncertain'][not n_wrong:]:
         words = name.replace('_', ' ').capitalize()
         drawn[name] = (gallery(getattr(interp, f'plot_{name}')), f'{words} pictures.', f'{words}. {verdict}')
@@ -94,7 +96,7 @@ def check_settings(**settings): # name -> number
     for name, value in settings.items():
         if not value > 0: raise ValueError(f'{name} should be above 0, got {value}')
 
-# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #3b316906
+# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #c0d419a9
 def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photographs), or a folder of class folders
           arch:str='course_tiny', # any of torchvision's architectures, or one of ours
           epochs:int=16,          # passes through the training pictures
@@ -114,20 +116,22 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     dls = picture_loaders(data_folder(URLs.DOGS, data), size, bs, seed=seed)
     head = {} if pretrained else dict(lin_ftrs=[], ps=0.1)
     learn = vision_learner(dls, arch, pretrained=pretrained, metrics=accuracy, **head)
+    rates = None if out is None else figure_of(learn.lr_find, num_it=60)   # leaves no trace in the learner
     if pretrained: learn.fine_tune(epochs, lr)
     else: learn.fit_one_cycle(epochs, lr)
     _, valid_loss, share = learn.recorder.values[-1]
     baseline = majority_share(map(parent_label, dls.valid.items))
     result = Result('dogscats', str(data), dict(accuracy=share, valid_loss=valid_loss),
                     {'majority class': dict(accuracy=baseline)}, time.perf_counter() - start, settings, learn=learn)
-    return result if out is None else write_run(result, out)
+    return result if out is None else write_run(result, out, rates)
 
-# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #b3c9bf28
+# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #b547cac3
 def write_run(result:Result,  # what was trained
               out:str|Path,   # folder; made if it is not there
+              rates=None,     # plot of the learning-rate finder
              )->Result:       # with the names of the files
     "Write model, figures and page of a run."
-    drawn, out = figures(result.learn), Path(out)
+    drawn, out = figures(result.learn, rates), Path(out)
     (out/'figures').mkdir(parents=True, exist_ok=True)
     for name, (fig, *_) in drawn.items(): (out/'figures'/f'{name}.png').write_bytes(png_bytes(fig))
     result.learn.path = out

@@ -113,7 +113,7 @@ def figure_of(draw:Callable, # draws with Matplotlib's pyplot
         for n in set(plt.get_fignums()) - before: plt.close(n)
     return made[-1] if made[-1].axes else fig
 
-# %% ../../nbs/8_scaling_up/01_one_page_reports.ipynb #0edf605e
+# %% ../../nbs/8_scaling_up/01_one_page_reports.ipynb #980c99bc
 _style = '''
 :root { color-scheme: light dark; --line: #8885; }
 body { max-width: 52rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
@@ -123,6 +123,7 @@ figcaption, caption { text-align: left; opacity: .75; font-size: .9rem; padding:
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
+@media (max-width: 30rem) { th, td { padding: .25rem .4rem; } }
 '''
 
 # %% ../../nbs/8_scaling_up/01_one_page_reports.ipynb #1b193d79
