@@ -87,11 +87,12 @@ def find_apps(folder:str|Path=None # where to look; by default the `apps` folder
 def list_()->dict: # applications and data sets
     "List applications, the lessons that teach them, and data sets."
     from course_lib.data.external import URLs
-    apps, data = find_apps(), URLs.entries()
+    from course_lib.data.samples import sample_names
+    apps, data, drawn = find_apps(), URLs.entries(), sample_names()
     print('Applications: course_lib train APP, or course_lib lesson N')
     for a in apps.values(): print(f'  {a.name:<18} lesson {a.lesson or "-"}   {a.doc}')
     print('\nData sets: course_lib data NAME')
-    for name, d in data.items(): print(f'  {name.lower():<18} {"generated sample  " if d.sample else " "*18}{d.layout}')
+    for name, d in data.items(): print(f'  {name.lower():<18} {"generated sample  " if d.sample in drawn else " "*18}{d.layout}')
     return dict(apps={a.name: a.doc for a in apps.values()}, data=[name.lower() for name in data])
 
 # %% ../nbs/0_start/11_the_command.ipynb #1f0f20b5

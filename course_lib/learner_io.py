@@ -39,6 +39,8 @@ def write_tensors(file,         # where
     part = file.with_name(f'.{file.name}.{os.getpid()}.part')
     try:
         save_file(out, part, metadata={'course_lib': json.dumps({**note, 'same': same})})
+        os.umask(mask := os.umask(0))
+        part.chmod(0o666 & ~mask) # safetensors lets only the owner read
         os.replace(part, file)
     finally: part.unlink(missing_ok=True)
     return file
