@@ -386,11 +386,12 @@ def get_preds(self:Learner,
 def _known_order(dl):
     "A loader that sorts its items goes through them once, in an order that we know."
     if not hasattr(dl, 'get_idxs'): return dl, None
-    idxs = torch.as_tensor(list(dl.get_idxs()))
-    if torch.equal(idxs, torch.arange(len(idxs))): return dl, None
+    idxs = dl.get_idxs()
+    if not isinstance(idxs, torch.Tensor): idxs = torch.as_tensor(list(idxs))
+    if torch.equal(idxs, torch.arange(len(idxs), device=idxs.device)): return dl, None
     dl = copy.copy(dl)
     dl.get_idxs = lambda: idxs
-    return dl, idxs.argsort()
+    return dl, idxs.argsort().cpu()
 
 # %% ../nbs/5_collaborative_filtering/03_learner.ipynb #a3c32f06
 @patch
