@@ -51,7 +51,7 @@ def picture_loaders(path:str|Path,   # a folder of class folders, or one with `t
     return ImageDataLoaders.from_folder(path, valid_pct=None if split else valid_pct, seed=seed, bs=bs,
                                         item_tfms=Resize(size), batch_tfms=Flip())
 
-# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #07209467
+# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #6f929cd6
 def figures(learn,      # a trained learner of pictures with one class each
             rates=None, # plot of the learning-rate finder, made before training
            )->dict[str, tuple]: # name -> (figure, what is to be seen, caption)
@@ -64,9 +64,9 @@ def figures(learn,      # a trained learner of pictures with one class each
     if rates is not None:
         drawn['rates'] = (rates, 'Loss against learning rate, with a suggestion marked.',
                           'Learning-rate finder, before training: choose a rate where the loss still falls steeply.')
-    drawn['losses'] = (figure_of(learn.recorder.plot_loss), 'Training and validation loss by batch.', 'Loss during training.')
-    drawn['confusion'] = (figure_of(interp.plot_confusion_matrix, figsize=(4, 4)), f'{n_wrong} of {n} are off the diagonal.',
-                          'Rows: what it is. Columns: what the model says.')
+    losses, matrix = figure_of(learn.recorder.plot_loss), figure_of(interp.plot_confusion_matrix, figsize=(4, 4))
+    drawn['losses'] = losses, 'Training and validation loss by batch.', 'Loss during training.'
+    drawn['confusion'] = matrix, f'{n_wrong} of {n} are off the diagonal.', 'Rows: what it is. Columns: what is said.'
     for name in ['most_wrong', 'most_right', 'most_uncertain'][not n_wrong:]:
         words = name.replace('_', ' ').capitalize()
         drawn[name] = (gallery(getattr(interp, f'plot_{name}')), f'{words} pictures.', f'{words}. {verdict}')
