@@ -11,11 +11,11 @@ from pathlib import Path
 
 from PIL import Image
 
-# %% ../../nbs/1_cats_and_dogs/06_your_own_pictures.ipynb #18191b16
+# %% ../../nbs/1_cats_and_dogs/06_your_own_pictures.ipynb #1b709c43
 def check_give_or_take(answer:Callable[[float, int], float] # your function: (true accuracy, pictures) -> spread
                       )->str: # what to look at next, or 'all good'
     "Check exercise 1."
-    if abs(answer(0.5, 400) - 2*answer(0.5, 1600)) > 1e-6: return 'four times the pictures halve the spread: square root?'
+    if abs(answer(0.5, 400) - 2*answer(0.5, 1600)) > 1e-6: return 'four times the pictures halve the spread'
     if abs(answer(1., 100)) > 1e-9: return 'a classifier that is always right has no spread'
     got = answer(0.9, 100)
     return 'all good' if abs(got - 0.03) < 1e-6 else f'for 0.9 on 100 pictures it is 0.03, yours is {got:.4f}'
