@@ -20,7 +20,8 @@ from .external import cache_home, new_folder, one_at_a_time
 _generators = {}                                      # name -> (function, version, folder name)
 _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules of their own: imported when asked for
                 mnist_sample='course_lib.data.drawn_digits', mnist='course_lib.data.drawn_digits',
-                planet='course_lib.data.drawn_tiles', dog_breeds='course_lib.data.drawn_breeds')
+                planet='course_lib.data.drawn_tiles', dog_breeds='course_lib.data.drawn_breeds',
+                adult='course_lib.data.drawn_adult')
 
 def register_sample(name:str,        # what `make_sample` and the entries of `URLs` call it
                     version:int=1,   # raise it when the same arguments make other files
