@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['lesson', 'tag_score', 'best_threshold', 'always_the_same', 'tile_net', 'tag_learner', 'honest_score', 'tag_report',
-           'read_tags', 'tag_loaders', 'train', 'check_one_weather']
+           'show_mistakes', 'read_tags', 'tag_loaders', 'train', 'check_one_weather']
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #9809d06f
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #c6b58bb6
+import textwrap
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ..data.transforms import get_image_files
 from ..interpret import Interpretation
 from ..metrics import FBetaMulti
 from ..submission import submission, write_submission
-from ..torch_core import set_seed
+from ..torch_core import get_grid, set_seed
 from ..vision.augment import Resize, aug_transforms
 from ..vision.data import ImageDataLoaders
 from ..vision.learner import vision_learner
@@ -120,7 +121,24 @@ def tag_report(preds,          # probabilities, one row an item, one column a ta
     report = pd.DataFrame({k: v.tolist() for k, v in columns.items()}, index=[str(v) for v in vocab])
     return report.rename(columns=dict(f=f'F{beta:g}')).sort_values(f'F{beta:g}', ascending=False)
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #0d806bc0
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #e48ab923
+def show_mistakes(interp,         # an `Interpretation` of tags
+                  thresh=0.5,     # name a tag above this probability
+                  k:int=6,        # how many tiles, those with the largest losses
+                  nrows:int=None, figsize=None, # of the grid
+                 )->list[str]:    # what is written above each
+    "The tiles with the largest losses, with the tags that were forgotten (−) and those that were too many (+)."
+    places, titles = interp.top_losses(k)[1].tolist(), []
+    for i in places:
+        named, there = interp.preds[i] > thresh, interp.targs[i] > 0
+        marks = [('+' if p > t else '−') + str(v) for v, p, t in zip(interp.vocab, named, there) if p != t]
+        titles.append(' '.join(marks) or 'all right')
+    for i, title, ax in zip(places, titles, get_grid(len(places), nrows=nrows, figsize=figsize)):
+        interp.dl.decode_batch(interp.dl.do_batch([interp.dl.dataset[i]]))[0][0].show(ctx=ax)
+        ax.set_title(textwrap.fill(title, 30), fontsize=8)
+    return titles
+
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #dd266396
 def read_tags(path:str|Path,   # folder with labels.csv and a folder of pictures (train, images or train-jpg)
               drop:bool=False, # leave out rows without a picture or without tags, and say how many
              ):                # DataFrame: image_name, tags, file (below `path`)
@@ -149,7 +167,7 @@ def _rows(df, what, n):
     return (f'{len(names)} of {n} rows have {what}: {", ".join(names[:10])}{more}. Mend them, '
             'or leave them out: read_tags(path, drop=True), --drop in the terminal')
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #1c3fed82
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #773f1d04
 lesson = 3   # which lesson teaches this: the command asks
 
 def tag_loaders(path:str|Path,  # see `read_tags`
@@ -170,7 +188,7 @@ def tag_loaders(path:str|Path,  # see `read_tags`
 
 def _targets(ds): return torch.stack([torch.as_tensor(o).float() for o in ds.targets()])
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #2f68f4ac
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #36a0080c
 def train(data:str='sample',      # 'sample' (generated), 'real' (the competition's tiles), or a folder
           arch:str='tile_net',    # any of torchvision's architectures, or one of ours
           epochs:int=10,          # passes through the tiles at the first size
@@ -212,7 +230,7 @@ def _check(settings, out, submit):
     if submit is not None and not str(submit).endswith(('.csv', '.csv.gz')):
         raise ValueError(f'submit={submit} should end in .csv or .csv.gz')
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #e761ed2e
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #37c600c2
 def _judged(learn, tta, result, start, path, submit, out):
     "Fill in the result; write the submission and the page that were asked for."
     preds, targs = learn.tta(n=tta)
@@ -234,7 +252,7 @@ def _submit(learn, path, thresh, tta, file):
     df = submission(preds, files, learn.dls.vocab, kind='tags', thresh=thresh, id_name='image_name')
     return write_submission(df, file, next(iter(path.glob('sample_submission*.csv')), None) if test else None)
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #ca93ebab
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #ef387564
 def _write(result, out, preds, targs, thresh):
     "Model and page of a run."
     learn = result.learn
@@ -242,16 +260,16 @@ def _write(result, out, preds, targs, thresh):
     beside = [{'': 'this model', 'F2': result.metrics['f2'], 'threshold': thresh}]
     beside += [{'': name, 'F2': o['f2'], 'threshold': None} for name, o in result.baselines.items()]
     tags = tag_report(preds, targs, learn.dls.vocab, thresh)
-    worst = figure_of(Interpretation.from_learner(learn).plot_top_losses, 6, nrows=2, figsize=(9, 5.5))
+    worst = figure_of(show_mistakes, Interpretation.from_learner(learn), thresh, nrows=2, figsize=(9, 6))
     page = Page(f'planet: {result.data}', f'Trained in {result.seconds:.0f} s.').add_heading('How good is it?')
     page = page.add_table(beside, 'On the validation set: one half judged with the threshold of the other')
     page = page.add_heading('Tag by tag').add_table([{'tag': tag, **row} for tag, row in tags.to_dict('index').items()])
-    page = page.add_figure(worst, 'The six tiles with the largest losses.', 'Prediction / truth / loss')
+    page = page.add_figure(worst, 'The six tiles with the largest losses.', '− a tag forgotten, + one too many')
     page = page.add_heading('Settings').add_table([result.settings])
     learn.path = out
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')))
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #616a9314
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #404933d8
 def check_one_weather(answer # your function: (preds, thresh, vocab, weather) -> bool tensor
                      )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this lesson."
