@@ -64,11 +64,13 @@ def _repeatable(t):
     ours = type(t).__module__.startswith('course_lib') and getattr(t, 'enc', None) is None
     return getattr(t, 'cacheable', ours)
 
-# %% ../../nbs/0_start/07_loaders.ipynb #afdb0d59
+# %% ../../nbs/0_start/07_loaders.ipynb #8824ed9d
 def free_memory()->int: # bytes
-    "Memory free on this machine (8 GB where the system does not tell)."
-    try: return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    except (AttributeError, ValueError, OSError): return 8 * 2**30
+    "Memory that can be had on this machine (8 GB where the system does not tell)."
+    try: # what Linux itself would hand out: files it only remembers can be forgotten
+        told = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
+        return int(told['MemAvailable'].split()[0]) * 1024
+    except (OSError, KeyError, ValueError): return 8 * 2**30
 
 class MemoryCache:
     "Items by position, up to `limit` bytes of tensors."
