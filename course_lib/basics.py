@@ -32,9 +32,11 @@ from torch import Tensor, nn, optim
 from .callback.bn_freeze import *
 from .callback.core import *
 from .callback.lr_find import *
+from .callback.mixup import *
 from .callback.precision import *
 from .callback.progress import *
 from .callback.schedule import *
+from .callback.snapshot import *
 from .callback.tracker import *
 from .callback.training import *
 from .data.block import *

@@ -14,6 +14,7 @@ from .core import *
 from .data import *
 from .learner import *
 from .models import *
+from .precompute import *
 from .tta import *
 
 # %% ../../nbs/1_cats_and_dogs/08_the_import_line.ipynb #b855ae11
