@@ -195,7 +195,7 @@ class DataLoader:
             if self.device is not None: b = to_device(b, self.device)
             yield self.after_batch(b, split_idx=self.split_idx) if self.after_batch.fs else b
 
-# %% ../../nbs/0_start/07_loaders.ipynb #13f6f26a
+# %% ../../nbs/0_start/07_loaders.ipynb #7d06c62f
 @patch
 def _made(self:DataLoader, chunks, ahead=2): # batches made in advance
     self._prepare()
@@ -227,7 +227,9 @@ def _prepare(self:DataLoader):
 @patch
 def _key(self:DataLoader):
     "What the kept bytes depend on: the items (files with size and time of change) and the steps."
-    return repr(([_stamp(o) for o in self.dataset.items], repr(self.dataset), self.after_item, self.split_idx))
+    items = self.dataset.items
+    if hasattr(items, 'itertuples'): items = items.itertuples()
+    return repr(([_stamp(o) for o in items], repr(self.dataset), self.after_item, self.split_idx))
 def _stamp(o):
     if not isinstance(o, Path): return str(o)
     s = o.stat()
