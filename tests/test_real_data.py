@@ -12,3 +12,10 @@ def real_data(monkeypatch, tmp_path):
     "Real data instead of generated ones, in a cache that is thrown away."
     monkeypatch.delenv('COURSE_LIB_DATA', raising=False)
     monkeypatch.setenv('COURSE_LIB_HOME', str(tmp_path/'cache'))
+
+
+def test_planet():
+    "Tags of aerial photographs (17 of them): well above always naming the same."
+    from course_lib.apps.planet import train
+    result = train('real', epochs=6, more=1, larger=96, tta=2)
+    assert result.metrics['f2'] > max(.72, result.baselines['the most frequent tags, always']['f2'] + .08), result.summary()

@@ -6,7 +6,7 @@
 __all__ = ['lesson', 'tag_score', 'best_threshold', 'always_the_same', 'tile_net', 'tag_learner', 'honest_score', 'tag_report',
            'show_mistakes', 'read_tags', 'tag_loaders', 'train', 'check_one_weather']
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #c6b58bb6
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #e6da1653
 import textwrap
 import time
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..data.block import MultiCategoryBlock
 from ..data.external import URLs
 from ..data.transforms import get_image_files
 from ..interpret import Interpretation
+from ..losses import BCEWithLogitsLossFlat
 from ..metrics import FBetaMulti
 from ..submission import submission, write_submission
 from ..torch_core import get_grid, set_seed
@@ -252,7 +253,7 @@ def _submit(learn, path, thresh, tta, file):
     df = submission(preds, files, learn.dls.vocab, kind='tags', thresh=thresh, id_name='image_name')
     return write_submission(df, file, next(iter(path.glob('sample_submission*.csv')), None) if test else None)
 
-# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #ef387564
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #1d64b8d5
 def _write(result, out, preds, targs, thresh):
     "Model and page of a run."
     learn = result.learn
@@ -267,6 +268,7 @@ def _write(result, out, preds, targs, thresh):
     page = page.add_figure(worst, 'The six tiles with the largest losses.', '− a tag forgotten, + one too many')
     page = page.add_heading('Settings').add_table([result.settings])
     learn.path = out
+    learn.loss_func = BCEWithLogitsLossFlat(thresh=round(thresh, 2)) # from here the saved model names a tag
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')))
 
 # %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #404933d8

@@ -92,8 +92,9 @@ def predict_files(model:str|Path,      # a file written by `learn.export`
     with learn.no_bar():
         probs, _, decided = learn.get_preds(dl=learn.dls.test_dl([Path(f) for f in files]), with_decoded=True)
     classes = [str(c) for c in learn.dls.vocab]
-    return [dict(file=str(f), label=classes[int(i)], probabilities=dict(zip(classes, p.tolist())))
-            for f, p, i in zip(files, probs, decided)]
+    def named(o): return classes[int(o)] if o.ndim == 0 else ' '.join(c for c, on in zip(classes, o) if on)
+    return [dict(file=str(f), label=named(o), probabilities=dict(zip(classes, p.tolist())))
+            for f, p, o in zip(files, probs, decided)]
 
 # %% ../../nbs/8_scaling_up/02_recipes.ipynb #8dba4a0e
 def check_persistence(
