@@ -14,6 +14,14 @@ def real_data(monkeypatch, tmp_path):
     monkeypatch.setenv('COURSE_LIB_HOME', str(tmp_path/'cache'))
 
 
+def test_dogscats():
+    "Lesson 1 on photographs, from nothing: well above a coin, and the majority is half."
+    from course_lib.apps.dogscats import train
+    result = train('real', epochs=12)
+    assert result.baselines['majority class']['accuracy'] == .5
+    assert result.metrics['accuracy'] > .62, result.summary()
+
+
 def test_planet():
     "Tags of aerial photographs (17 of them): well above always naming the same."
     from course_lib.apps.planet import train
