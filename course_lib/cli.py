@@ -83,16 +83,15 @@ def find_apps(folder:str|Path=None # where to look; by default the `apps` folder
             found.append(App(file.stem, numbers.get('lesson', 0), doc))
     return {a.name: a for a in sorted(found, key=lambda a: (a.lesson, a.name))}
 
-# %% ../nbs/0_start/11_the_command.ipynb #b3dbfc42
+# %% ../nbs/0_start/11_the_command.ipynb #f3a825ac
 def list_()->dict: # applications and data sets
     "List applications, the lessons that teach them, and data sets."
     from course_lib.data.external import URLs
-    from course_lib.data.samples import sample_names
-    apps, data, drawn = find_apps(), URLs.entries(), sample_names()
+    apps, data = find_apps(), URLs.entries()
     print('Applications: course_lib train APP, or course_lib lesson N')
     for a in apps.values(): print(f'  {a.name:<18} lesson {a.lesson or "-"}   {a.doc}')
     print('\nData sets: course_lib data NAME')
-    for name, d in data.items(): print(f'  {name.lower():<18} {"generated sample  " if d.sample in drawn else " "*18}{d.layout}')
+    for name, d in data.items(): print(f'  {name.lower():<18} {"has a sample" if d.sample else "":<14} {d.layout}')
     return dict(apps={a.name: a.doc for a in apps.values()}, data=[name.lower() for name in data])
 
 # %% ../nbs/0_start/11_the_command.ipynb #1f0f20b5

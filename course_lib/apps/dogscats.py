@@ -96,7 +96,7 @@ def check_settings(**settings): # name -> number
     for name, value in settings.items():
         if not value > 0: raise ValueError(f'{name} should be above 0, got {value}')
 
-# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #c0d419a9
+# %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #ba118a4e
 def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photographs), or a folder of class folders
           arch:str='course_tiny', # any of torchvision's architectures, or one of ours
           epochs:int=16,          # passes through the training pictures
@@ -119,7 +119,8 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     rates = None if out is None else figure_of(learn.lr_find, num_it=60)   # leaves no trace in the learner
     if pretrained: learn.fine_tune(epochs, lr)
     else: learn.fit_one_cycle(epochs, lr)
-    _, valid_loss, share = learn.recorder.values[-1]
+    if not learn.recorder.values: raise KeyboardInterrupt('before the end of the first epoch')   # nothing to keep
+    valid_loss, share = learn.validate()
     baseline = majority_share(map(parent_label, dls.valid.items))
     result = Result('dogscats', str(data), dict(accuracy=share, valid_loss=valid_loss),
                     {'majority class': dict(accuracy=baseline)}, time.perf_counter() - start, settings, learn=learn)
