@@ -1,6 +1,7 @@
 "The `course_lib` command as a user meets it: processes, what they print, their exit status, and what they leave behind."
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -152,3 +153,19 @@ def test_lesson(tmp_path):
     facts = last_json(out)
     assert 'train_loss' in out and 'majority class 0.5' in out and 'out/lesson_1/report.html' in out
     assert facts['accuracy'] > .8 and (tmp_path/facts['files']['page']).exists()
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no SIGINT to send')
+def test_interrupt(tmp_path):
+    "Ctrl-C after some epochs: training ends cleanly, the model is kept and judged."
+    code = 'import sys; from course_lib.cli import main; sys.exit(main())'
+    started = subprocess.Popen([sys.executable, '-u', '-c', code, 'train', 'dogscats', '--epochs', '500', '--out', 'out', '--json'],
+                               cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, 'COURSE_LIB_DATA': 'sample', 'TQDM_DISABLE': '1'},
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    for line in started.stdout:
+        if line.split()[:1] == ['1']: break                 # the second row of the table
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=120)
+    assert (started.returncode, err) == (0, ''), err
+    assert 'Interrupted' in out and (tmp_path/'out'/'model.pkl').exists() and 0 <= last_json(out)['accuracy'] <= 1
