@@ -104,7 +104,7 @@ class TabDataLoader(DataLoader):
         "Show rows of a batch in their original words."
         self.table_of(self.one_batch() if b is None else b, max_n).show(max_n)
 
-# %% ../../nbs/4_tables_and_text/05_tables_to_batches.ipynb #40039159
+# %% ../../nbs/4_tables_and_text/05_tables_to_batches.ipynb #4c91b37a
 class TabularDataLoaders(DataLoaders):
     "Loaders for a table: training and validation."
     @property
@@ -114,7 +114,7 @@ class TabularDataLoaders(DataLoaders):
 def dataloaders(self:TabularPandas,
                 bs:int=64,            # rows a batch
                 path='.',             # folder for models
-                val_bs:int=None,      # rows a batch in validation (default: the same)
+                val_bs:int=None,      # rows a batch in validation (default: `bs`, or 1,024 if that is more)
                 shuffle:bool=True,    # a new order of training rows each epoch
                 device=None,          # keep the tensors there (default: where training starts)
                 drop_last:bool=None,  # leave out a last batch that is not full (default: yes, if there is a full one)
@@ -126,7 +126,7 @@ def dataloaders(self:TabularPandas,
     train, drop_last = TableDataset(self.subset(0)), len(self.subset(0)) >= bs if drop_last is None else drop_last
     if len(train) == 1: raise ValueError('there is one training row only: nothing can be learnt from a single example')
     first = TabDataLoader(train, bs=bs, shuffle=shuffle, drop_last=drop_last, weights=weights, split_idx=0, **kwargs)
-    plain = dict(bs=val_bs or bs, shuffle=False, drop_last=False)
+    plain = dict(bs=val_bs or max(bs, 1024), shuffle=False, drop_last=False)
     rest = [first.new(TableDataset(self.subset(i)), split_idx=1, **plain) for i in range(1, self.n_subsets)]
     rest = rest or [first.new(TableDataset(self.subset(1)), split_idx=1, **plain)] # no validation rows
     return TabularDataLoaders(first, *rest, path=path, device=device or self.device)

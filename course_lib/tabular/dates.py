@@ -44,7 +44,7 @@ def _parsed(col):
                          'to be written in one way: clear them up, or use pd.to_datetime(df[...], format=...)')
     return found
 
-# %% ../../nbs/4_tables_and_text/02_dates.ipynb #1753abab
+# %% ../../nbs/4_tables_and_text/02_dates.ipynb #97e42590
 def add_datepart(df:pd.DataFrame,  # changed in place
                  field_name:str,   # its column of dates
                  prefix:str=None,  # of the new columns (default: `field_name` without 'date' at its end)
@@ -57,7 +57,8 @@ def add_datepart(df:pd.DataFrame,  # changed in place
     ends = [f'Is_{p}_{e}' for p in ('month', 'quarter', 'year') for e in ('end', 'start')]
     clock = ['Hour', 'Minute', 'Second'] if time else []
     names = ['Year', 'Month', 'Week', 'Day', 'Dayofweek', 'Dayofyear', *ends, *clock]
-    parts = {prefix + n: _week(field) if n == 'Week' else getattr(field.dt, n.lower()) for n in names}
+    attribute = dict(Dayofweek='day_of_week', Dayofyear='day_of_year') # pandas' newer spelling
+    parts = {prefix + n: _week(field) if n == 'Week' else getattr(field.dt, attribute.get(n, n.lower())) for n in names}
     parts[prefix + 'Elapsed'] = _seconds(field)
     for name, part in parts.items(): df[name] = part
     if drop: df.drop(columns=field_name, inplace=True)
