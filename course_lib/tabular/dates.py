@@ -44,7 +44,7 @@ def _parsed(col):
                          'to be written in one way: clear them up, or use pd.to_datetime(df[...], format=...)')
     return found
 
-# %% ../../nbs/4_tables_and_text/02_dates.ipynb #97e42590
+# %% ../../nbs/4_tables_and_text/02_dates.ipynb #a7b6fdc3
 def add_datepart(df:pd.DataFrame,  # changed in place
                  field_name:str,   # its column of dates
                  prefix:str=None,  # of the new columns (default: `field_name` without 'date' at its end)
@@ -61,7 +61,7 @@ def add_datepart(df:pd.DataFrame,  # changed in place
     parts = {prefix + n: _week(field) if n == 'Week' else getattr(field.dt, attribute.get(n, n.lower())) for n in names}
     parts[prefix + 'Elapsed'] = _seconds(field)
     for name, part in parts.items(): df[name] = part
-    if drop: df.drop(columns=field_name, inplace=True)
+    if drop: del df[field_name]
     return df
 
 # %% ../../nbs/4_tables_and_text/02_dates.ipynb #b0d845f1
