@@ -158,7 +158,7 @@ def encodes(self:FillMissing, to): # a `Table`
     rest = to.items.drop(columns=[f for f in flags if f in to.items])
     if flags: to.items = pd.concat([rest, pd.DataFrame(flags)], axis=1)
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #d65cc924
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #4d766b1e
 class Categorify(TabularProc):
     "Values of categories become whole numbers: 0 for missing and unseen ones, then the training values in order."
     order, _learned = 1, ('classes',)
@@ -166,6 +166,13 @@ class Categorify(TabularProc):
         self.classes = {n: CategoryMap(list(v), sort=False) for n, v in (classes or {}).items()}
     @property
     def made_with(self): return dict(classes={n: list(v) for n, v in self.classes.items()})
+    @property
+    def config(self):
+        for n, v in self.classes.items():
+            odd = [o for o in v if not isinstance(o, (str, int, float))]
+            if odd: raise TypeError(f'category {n!r} has values such as {odd[0]!r}, which cannot be written to a file: '
+                                    f'make text of them before training, df[{n!r}].astype(str)')
+        return super().config
 
     def setup(self, to=None, train_setup=False):
         "Number the values of the training rows, then change all rows; every column is read once."
