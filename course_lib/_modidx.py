@@ -2234,6 +2234,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'course_lib/tabular/procs.py'),
                                           'course_lib.tabular.procs.Categorify._numbers': ( '4_tables_and_text/three_kinds_of_column.html#categorify._numbers',
                                                                                             'course_lib/tabular/procs.py'),
+                                          'course_lib.tabular.procs.Categorify.config': ( '4_tables_and_text/three_kinds_of_column.html#categorify.config',
+                                                                                          'course_lib/tabular/procs.py'),
                                           'course_lib.tabular.procs.Categorify.decodes': ( '4_tables_and_text/three_kinds_of_column.html#categorify.decodes',
                                                                                            'course_lib/tabular/procs.py'),
                                           'course_lib.tabular.procs.Categorify.encodes': ( '4_tables_and_text/three_kinds_of_column.html#categorify.encodes',
