@@ -10,7 +10,7 @@ __all__ = ['registry', 'name_of', 'register', 'Configurable', 'to_config', 'from
            'Module', 'params', 'check_threshold']
 
 # %% ../nbs/0_start/02_foundations.ipynb #aa4e3f7c
-import functools, inspect, math, os, random, types
+import functools, inspect, math, random
 from pathlib import Path
 
 import numpy as np

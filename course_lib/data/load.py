@@ -20,7 +20,7 @@ from fastcore.foundation import L
 from .transforms import ToTensor
 from ..transform import Pipeline
 from .. import torch_core
-from ..torch_core import TensorBase, TensorCategory, map_tensors, retag, tensor, to_cpu, to_device
+from ..torch_core import TensorBase, map_tensors, retag, tensor, to_cpu, to_device
 
 # %% ../../nbs/0_start/07_loaders.ipynb #44142c66
 def collate(items): # list of tuples of the same length, or of single values

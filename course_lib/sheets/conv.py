@@ -6,10 +6,7 @@
 __all__ = ['conv_formula', 'pool_formula', 'conv_tab', 'conv_example', 'dense_tab', 'softmax_row', 'check_diagonal']
 
 # %% ../../nbs/3_multi_label/03_convolution_by_hand.ipynb #fac6ba2c
-from pathlib import Path
-
 import torch
-import torch.nn.functional as F
 
 from .core import Block, Workbook
 

@@ -6,12 +6,10 @@
 __all__ = ['math_e', 'softmax_tab', 'sigmoid_tab', 'entropy_example', 'check_bce']
 
 # %% ../../nbs/3_multi_label/04_softmax_and_entropy.ipynb #fac6ba2c
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 
-from .core import Block, Workbook
+from .core import Workbook
 
 # %% ../../nbs/3_multi_label/04_softmax_and_entropy.ipynb #fd4242e6
 def softmax_tab(book:Workbook, # where the tab goes
