@@ -1053,6 +1053,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'course_lib/data/load.py'),
                                       'course_lib.data.load.DataLoader._set_up': ( '0_start/loaders.html#dataloader._set_up',
                                                                                    'course_lib/data/load.py'),
+                                      'course_lib.data.load.DataLoader._several': ( '0_start/loaders.html#dataloader._several',
+                                                                                    'course_lib/data/load.py'),
                                       'course_lib.data.load.DataLoader._targets': ( '0_start/loaders.html#dataloader._targets',
                                                                                     'course_lib/data/load.py'),
                                       'course_lib.data.load.DataLoader._workers': ( '0_start/loaders.html#dataloader._workers',

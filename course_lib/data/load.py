@@ -8,7 +8,7 @@ __all__ = ['collate', 'split_steps', 'free_memory', 'MemoryCache', 'DiskCache', 
 # %% ../../nbs/0_start/07_loaders.ipynb #dafe76f0
 import hashlib, json, math, os, threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -201,19 +201,21 @@ def _made(self:DataLoader, chunks, ahead=2): # batches made in advance
     self._prepare()
     workers = self._workers()
     if not workers or sum(map(len, chunks)) == 1:
-        for chunk in chunks: yield self._batch([self._once(i) for i in chunk.tolist()])
+        for chunk in chunks: yield self._batch(self._several(chunk))
         return
     pool, queue = ThreadPoolExecutor(workers, 'course_lib loader'), deque()
+    each = min(8, max(1, self.bs // workers)) # a thread takes several items at a time: handing over costs as well
+    def batch(parts): return self._batch([item for part in parts for item in part.result()])
     try:
         for chunk in chunks:
-            queue.append([self._kept(i) or pool.submit(self._once, i) for i in chunk.tolist()])
-            if len(queue) > ahead: yield self._batch(queue.popleft())
-        while queue: yield self._batch(queue.popleft())
+            queue.append([pool.submit(self._several, part) for part in chunk.split(each)])
+            if len(queue) > ahead: yield batch(queue.popleft())
+        while queue: yield batch(queue.popleft())
     finally: pool.shutdown(wait=False, cancel_futures=True)
 
 @patch
 def _batch(self:DataLoader, items):
-    items = [self._every(o.result() if isinstance(o, Future) else o) for o in items]
+    items = [self._every(o) for o in items]
     for f in self.before_batch: items = f(items)
     return self.create_batch(items)
 
@@ -241,6 +243,8 @@ def _workers(self:DataLoader):
     return min(8, os.cpu_count() or 1) if getattr(self.dataset, 'cacheable', False) else 0
 @patch
 def _kept(self:DataLoader, i): return self._store.get(i) if self._store is not None else None
+@patch
+def _several(self:DataLoader, idxs): return [self._once(i) for i in idxs.tolist()]
 @patch
 def _once(self:DataLoader, i):
     item = self._kept(i)
