@@ -121,10 +121,11 @@ def measure(name, args, about):
     cores = about['machine']['cores']
     threads = cores if spec['threads'] == 'cores' else spec['threads']
     if threads: env['OMP_NUM_THREADS'] = str(threads)
-    override = spec.get('real', {}) if data == 'real' else {}
-    env.update(override.get('env', {}))
-    rounds, sides = args.rounds or (1 if args.quick else override.get('rounds', spec['rounds'])), spec['sides']
-    if args.sides: sides = {k: v for k, v in sides.items() if k in args.sides}
+    if data == 'real': spec = {**spec, **spec.get('real', {})}
+    if 'epochs' in spec: env['BENCH_EPOCHS'] = str(spec['epochs'])
+    rounds = args.rounds or (1 if args.quick else spec['rounds'])
+    texts, wanted = importlib.import_module(script).spec['sides'], args.sides or spec['sides']
+    sides = {k: v for k, v in texts.items() if k in wanted}
 
     def turn(side):
         return lambda i: run_side(script, side, env, [*options, '--round', str(i)])
@@ -139,7 +140,7 @@ def measure(name, args, about):
                   what=spec['what'], date=datetime.date.today().isoformat(), command=f'make bench NAMES={name}', quick=args.quick,
                   data=data and dict(sample='generated: 800 + 200 pictures of about 160 pixels', real='2,000 + 500 photographs from the mirror')[data],
                   machine=about['machine'], threads=threads, load=load and round(load, 2), seconds=round(time.time() - start),
-                  versions=about['versions'], commit=about['commit'], rounds=rounds,
+                  versions=about['versions'], commit=about['commit'], rounds=rounds, epochs=spec.get('epochs'),
                   sides=sides, measures=spec['measures'], compare=[r for r in spec['ratios'] if r[0] in sides and r[1] in sides], runs=runs)
     result['summary'] = summary(result)
     write(args.out/f'{name}.json', result)
