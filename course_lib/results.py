@@ -63,15 +63,15 @@ def summary(record:dict, # runs, and `compare`: lists [of, to, measure, target o
               for of, to, m, target in record['compare']]
     return dict(values={side: numbers(side) for side in record['sides']}, ratios=ratios)
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #a10b5f58
-def results_folder(folder:str|Path=None, # look here; default: `COURSE_LIB_RESULTS`, else benchmarks/results above the current folder
+# %% ../nbs/8_scaling_up/03_measured.ipynb #e9e30cad
+def results_folder(folder:str|Path=None, # default: `COURSE_LIB_RESULTS`, else benchmarks/results here or above
                   )->Path|None:          # None: there is no such folder
     "Where the results of the measurements lie."
     if folder or os.environ.get('COURSE_LIB_RESULTS'): return Path(folder or os.environ['COURSE_LIB_RESULTS'])
     above = [p/'benchmarks'/'results' for p in (Path.cwd(), *Path.cwd().parents)]
     return next((p for p in above if p.is_dir()), None)
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #6806deaa
+# %% ../nbs/8_scaling_up/03_measured.ipynb #46bb3d72
 def _number(v):
     "Three figures, thousands set apart."
     if v == 0 or not math.isfinite(v): return f'{v:g}'
@@ -79,7 +79,8 @@ def _number(v):
     return f'{v:,.0f}' if abs(v) >= 100 else f'{v:.3g}'
 
 def _spread_text(s):
-    return _number(s.median) if s.n == 1 or s.low == s.high else f'{_number(s.median)} ({_number(s.low)} to {_number(s.high)})'
+    middle, low, high = map(_number, s[:3])
+    return middle if s.n == 1 or s.low == s.high else f'{middle} ({low} to {high})'
 
 def _rows_md(rows):
     head, *rest = [f'| {" | ".join(map(str, row))} |' for row in rows]
@@ -117,7 +118,7 @@ class Measured:
         "Middle and spread of a ratio, round by round."
         return ratio_of(self.record['runs'], of, to, measure)
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #ddb846e2
+# %% ../nbs/8_scaling_up/03_measured.ipynb #5dd087af
 def _name(record, what): return record['measures'].get(what, {}).get('text', what)
 
 @patch(as_prop=True)
@@ -142,10 +143,11 @@ def source(self:Measured)->str: # one line
     m, packages = r['machine'], ', '.join(f'{p} {with_[p]}' for p in ('torch', 'fastai') if p in with_)
     quick = 'A smoke run: these figures mean nothing. ' if r.get('quick') else ''
     threads = f', {r["threads"]} thread{"s" * (r["threads"] != 1)}' if r.get('threads') else ''
-    return (f'{quick}Measured on {r["date"]} ({m["cpu"]}, {m["cores"]} cores{threads}, {m["memory_gb"]} GB; Python {with_["python"]}, '
-            f'{packages}) by `{r["command"]}`: median (smallest to largest) of {r["rounds"]} runs each, in turns.')
+    machine = f'{m["cpu"]}, {m["cores"]} cores{threads}, {m["memory_gb"]} GB'
+    return (f'{quick}Measured on {r["date"]} ({machine}; Python {with_["python"]}, {packages}) '
+            f'by `{r["command"]}`: median (smallest to largest) of {r["rounds"]} runs each, in turns.')
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #bf3b5eff
+# %% ../nbs/8_scaling_up/03_measured.ipynb #83ba40ed
 @patch
 def _repr_markdown_(self:Measured):
     if not self: return f'*{self.missing}.*'
@@ -156,8 +158,8 @@ def _repr_markdown_(self:Measured):
              for side, text in r['sides'].items()]
     parts = [f'**{r["title"]}.** {r["what"]}', _rows_md(rows)]
     if s['ratios']: parts.append(_rows_md([['ratio', 'of', 'median (smallest to largest)', 'wanted'], *(
-        [f'{o["of"]} / {o["to"]}', _name(r, o['measure']), _spread_text(Spread(o['median'], o['low'], o['high'], o['n'])),
-         f'≤ {o["target"]}' if o['target'] else ''] for o in s['ratios'])]))
+        [f'{o["of"]} / {o["to"]}', _name(r, o['measure']),
+         _spread_text(Spread(o['median'], o['low'], o['high'], o['n'])), f'≤ {o["target"]}' if o['target'] else ''] for o in s['ratios'])]))
     return '\n\n'.join([*parts, self.source])
 
 @patch
@@ -173,7 +175,7 @@ def measured(name:str,             # a benchmark: 'engine', 'imports', 'pictures
     if file is None or not file.exists(): return Measured(name)
     return Measured(name, json.loads(file.read_text(encoding='utf-8')))
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #a07c29f3
+# %% ../nbs/8_scaling_up/03_measured.ipynb #acc31f1d
 def all_measured(folder:str|Path=None # where the results are: see `results_folder`
                 ): # DataFrame: a row for each ratio of each benchmark
     "All ratios there are, with the date of each."
@@ -184,12 +186,13 @@ def all_measured(folder:str|Path=None # where the results are: see `results_fold
     columns = ['name', 'of', 'to', 'measure', 'median', 'low', 'high', 'n', 'target', 'date']
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #79ca88f1
+# %% ../nbs/8_scaling_up/03_measured.ipynb #140dcce5
 def check_verdict(answer:Callable, # your function: Spread -> text
                  )->str:           # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
-    cases = [(Spread(0.9, 0.85, 0.97, 5), 'faster'), (Spread(1.3, 1.1, 1.4, 5), 'slower'), (Spread(0.97, 0.91, 1.04, 9), 'no difference seen'),
-             (Spread(0.9, 0.9, 0.9, 1), 'too few runs'), (Spread(1.0, 1.0, 1.0, 3), 'no difference seen')]
+    cases = [(Spread(0.9, 0.85, 0.97, 5), 'faster'), (Spread(1.3, 1.1, 1.4, 5), 'slower'),
+             (Spread(0.97, 0.91, 1.04, 9), 'no difference seen'), (Spread(0.9, 0.9, 0.9, 1), 'too few runs'),
+             (Spread(1.0, 1.0, 1.0, 3), 'no difference seen')]
     for ratio, expected in cases:
         if (got := answer(ratio)) != expected: return f'{ratio} should be {expected!r}, not {got!r}'
     return 'all good'
