@@ -159,7 +159,8 @@ def _repr_markdown_(self:Measured):
     parts = [f'**{r["title"]}.** {r["what"]}', _rows_md(rows)]
     if s['ratios']: parts.append(_rows_md([['ratio', 'of', 'median (smallest to largest)', 'wanted'], *(
         [f'{o["of"]} / {o["to"]}', _name(r, o['measure']),
-         _spread_text(Spread(o['median'], o['low'], o['high'], o['n'])), f'≤ {o["target"]}' if o['target'] else ''] for o in s['ratios'])]))
+         _spread_text(Spread(o['median'], o['low'], o['high'], o['n'])),
+         f'≤ {o["target"]}' if o['target'] else ''] for o in s['ratios'])]))
     return '\n\n'.join([*parts, self.source])
 
 @patch
