@@ -18,7 +18,7 @@ spec = dict(
                   majority=dict(text='accuracy of naming the commoner class', better='high', quality=True),
                   recipe_seconds=dict(text='seconds, data to metric', better='low'),
                   seconds=dict(text='seconds, whole command with page and figures', better='low')),
-    ratios=[], rounds=2, threads='cores', data='real')
+    ratios=[], rounds=2, threads=1, data='real')
 
 
 def ours(args, seed=0):
