@@ -21,7 +21,8 @@ _generators = {}                                      # name -> (function, versi
 _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules of their own: imported when asked for
                 mnist_sample='course_lib.data.drawn_digits', mnist='course_lib.data.drawn_digits',
                 planet='course_lib.data.drawn_tiles', dog_breeds='course_lib.data.drawn_breeds',
-                adult='course_lib.data.drawn_adult')
+                adult='course_lib.data.drawn_adult', rossmann='course_lib.data.drawn_sales',
+                **dict.fromkeys(('movielens', 'ml_sample', 'ml_100k'), 'course_lib.data.drawn_ratings'))
 
 def register_sample(name:str,        # what `make_sample` and the entries of `URLs` call it
                     version:int=1,   # raise it when the same arguments make other files
