@@ -149,7 +149,7 @@ def _aligned(t, p):
     "`t` in the memory order of parameter `p`."
     return t if t.stride() == p.stride() or _order(t) == _order(p) else torch.empty_like(p).copy_(t)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #4b52f47b
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #7090658e
 class _Prepared:
     "What ours do before torch's own step: decoupled decay, and the memory order that fused loops take for granted."
     _orders = None
@@ -160,8 +160,10 @@ class _Prepared:
             self._align([p for g in self.param_groups for p in g['params'] if p.ndim >= at_least])
         for g in self.param_groups:
             if g.get('wd'): self._shrink([p for p in g['params'] if p.grad is not None], 1 - g['lr'] * g['wd'])
-        super().step()
+        self._loop()
         return loss
+
+    def _loop(self): super().step()
 
     @torch.no_grad()
     def _shrink(self, ps, by):
@@ -181,12 +183,46 @@ class _Prepared:
         super().load_state_dict(state_dict)
         self._orders = None
 
-class _Adam(_Prepared, optim.Adam): pass
-class _AdamW(_Prepared, optim.AdamW): pass
 class _SGD(_Prepared, optim.SGD): pass
 class _RMSProp(_Prepared, optim.RMSprop): pass
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #bdf1fa26
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #e74e315d
+class _Direct(_Prepared):
+    "Adam's fused loop on the CPU, with lists of tensors that are kept from step to step."
+    _kept = ()
+    @torch.no_grad()
+    def _loop(self):
+        if not self._kept or not all(map(self._holds, self._kept)):
+            super()._loop() # torch makes the state
+            self._kept = [self._lists(g) for g in self.param_groups] if self.defaults.get('fused') else ()
+            return
+        for g, ps, avgs, sqrs, steps, count in self._kept:
+            count.add_(1)
+            self._fused(ps, [p.grad for p in ps], avgs, sqrs, [], steps, lr=g['lr'], beta1=g['betas'][0],
+                        beta2=g['betas'][1], weight_decay=g['weight_decay'], eps=g['eps'], amsgrad=False,
+                        maximize=False)
+
+    def _holds(self, kept): # nothing frozen, added, loaded or forgotten since?
+        if kept is None or len(kept[1]) != len(kept[0]['params']): return False
+        g, ps, avgs, *_, steps, _ = kept
+        return all(p.grad is not None and q is p and (s := self.state.get(p)) and s['exp_avg'] is a and s['step'] is n
+                   for p, q, a, n in zip(ps, g['params'], avgs, steps))
+
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #8ee723ab
+def _lists(self, g):
+    ps, found = list(g['params']), [self.state.get(p) for p in g['params']]
+    odd = any(p.grad is None or not p.is_cpu or p.dtype != ps[0].dtype for p in ps) or g['amsgrad'] or g['maximize']
+    if odd or not ps: return None
+    count = torch.stack([s['step'] for s in found])
+    steps = list(count.unbind()) # one addition counts for all
+    for s, step in zip(found, steps): s['step'] = step
+    return g, ps, [s['exp_avg'] for s in found], [s['exp_avg_sq'] for s in found], steps, count
+
+_Direct._lists = _lists
+class _Adam(_Direct, optim.Adam): _fused = staticmethod(torch._fused_adam_)
+class _AdamW(_Direct, optim.AdamW): _fused = staticmethod(torch._fused_adamw_)
+
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #55c769bb
 def _adam_group(g, mom, sqr_mom):
     "torch keeps both of Adam's momenta in one pair, `betas`."
     if 'mom' in g or 'sqr_mom' in g: g['betas'] = (g.pop('mom', mom), g.pop('sqr_mom', sqr_mom))
@@ -210,7 +246,7 @@ def Adam(params,                 # as for `Optimizer`
 
 AdamW = Adam # the paper's name for the decoupled form, our default
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #6cf0af60
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #19acbaad
 def _own_decay(make, groups, wd, decouple, **kwargs):
     "torch's optimizer with its own L2 penalty, or with our decoupled decay under the name `wd`."
     opt = make(groups, weight_decay=0. if decouple else wd, **kwargs)
@@ -221,7 +257,7 @@ def _own_decay(make, groups, wd, decouple, **kwargs):
 
 def _decay_name(decouple): return {'weight_decay': 'wd'} if decouple else {'wd': 'weight_decay'}
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #147836a9
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #2630a227
 @register
 def SGD(params,                # as for `Optimizer`
         lr:float=1e-3,         # learning rate
@@ -249,7 +285,7 @@ def RMSProp(params,                # as for `Optimizer`
     groups = _groups(params, mom='momentum', sqr_mom='alpha', **_decay_name(decouple_wd))
     return _own_decay(_RMSProp, groups, wd, decouple_wd, lr=lr, alpha=sqr_mom, eps=eps, momentum=mom, foreach=True)
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #c22face9
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #73cde4c3
 def _set(g, name, value):
     if name in g: g[name] = value
     elif name == 'mom' and 'betas' in g: g['betas'] = (value, g['betas'][1])
@@ -274,7 +310,7 @@ def get_hypers(opt, # any torch optimizer
         return {k: v for k, v in named.items() if v is not None}
     return [one(g) for g in opt.param_groups]
 
-# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #678ac746
+# %% ../nbs/5_collaborative_filtering/02_optimizers.ipynb #ccfe0d2b
 def check_adagrad_step(answer # your step: (p, lr, eps, sqr_sum=None, **kwargs) -> dict
                       )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."

@@ -165,7 +165,7 @@ class TabularPandas(Table):
         "Words as positions in a list, numbers in few bytes, before rows change places: less has to be moved."
         cats = self.cat_names if any(isinstance(p, Categorify) for p in self.procs.fs) else []
         cats = [*cats, *(names[0] for t, names in self.targets if type(t) is Categorize)]
-        found = {n: _factorized(df[n]) for n in cats if not _is_categorical(df[n])}
+        found = {n: _factorized(col) for n in cats if not _is_categorical(col := df[n])}
         self.coded = {n: values for n, (_, values) in found.items()}
         small = {n: codes.astype(np.min_scalar_type(-1 - len(self.coded[n]))) for n, (codes, _) in found.items()}
         if self.reduce_memory: small |= {n: _narrow(df[n], False) for n in self.cont_names}

@@ -132,7 +132,7 @@ class FillMissing(TabularProc):
         self.na_dict, self.others = {}, {}
         for n in to.cont_names:
             x = to[n].to_numpy()
-            gaps = np.isnan(x)
+            gaps = np.isnan(x) if x.dtype.kind == 'f' else np.zeros(1, bool)
             if gaps.all() and self.fill_strategy is not FillStrategy.constant:
                 raise ValueError(f'column {n!r} has no value at all in the training rows: leave it out of cont_names, '
                                  'or make it a category')
@@ -147,7 +147,7 @@ from fastcore.basics import patch
 @patch
 def encodes(self:FillMissing, to): # a `Table`
     "Fill the gaps, and add the flags."
-    gaps = {n: to[n].isna() for n in to.cont_names}
+    gaps = {n: to[n].isna() for n in to.cont_names if to[n].dtype.kind == 'f' or n in self.na_dict}
     for n, gap in gaps.items():
         if not gap.any(): continue
         if n not in self.na_dict and n not in self.told:
@@ -211,7 +211,9 @@ def _codes_of(to, n): return (to[n].to_numpy(), to.coded[n]) if n in to.coded el
 def _seen(values, codes):
     "The values that occur."
     there = np.zeros(len(values) + 1, bool)
-    there[codes] = True # the last place is for -1, missing
+    for i in range(0, len(codes), 4096):
+        there[codes[i:i + 4096]] = True # the last place is for -1, missing
+        if there[:-1].all(): break
     return [v for v, yes in zip(values, there) if yes]
 
 def _in_order(values):
@@ -229,7 +231,7 @@ class NormalizeColumns(TabularProc):
     def setups(self, to):
         for n in to.cont_names:
             x = to[n].to_numpy()
-            x = x[~gaps] if (gaps := np.isnan(x)).any() else x
+            x = x[~gaps] if x.dtype.kind == 'f' and (gaps := np.isnan(x)).any() else x
             self.means[n], self.stds[n] = float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64))
             if not self.stds[n] > 1e-7 * max(1, abs(self.means[n])): # also where a single row is all there is
                 self.stds[n] = 1.
@@ -239,7 +241,7 @@ class NormalizeColumns(TabularProc):
         for n in to.cont_names:
             x = to[n].to_numpy()
             x = x.astype(np.float32 if x.dtype.kind == 'f' or x.dtype.itemsize < 4 else np.float64)
-            to[n] = ((x - self.means[n]) / self.stds[n]).astype(np.float32)
+            to[n] = ((x - self.means[n]) / self.stds[n]).astype(np.float32, copy=False)
     def decodes(self, to):
         for n in to.cont_names: to[n] = to[n] * self.stds[n] + self.means[n]
 
