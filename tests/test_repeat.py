@@ -1,0 +1,41 @@
+"A lesson run twice gives the same figures and the same pictures: seeds are set, nothing depends on time."
+import re
+import shutil
+
+import pytest
+from nbs import cells, nbs, text
+from run_nb import run_apart
+
+lessons = [p for p in (
+    '1_cats_and_dogs/01_three_lines', '2_better_classifiers/10_eight_steps', '2_better_classifiers/11_dog_breeds',
+    '3_multi_label/05_satellite_tags', '4_tables_and_text/08_adult', '4_tables_and_text/10_rossmann',
+    '5_collaborative_filtering/11_the_ladder') if (nbs/f'{p}.ipynb').exists()]
+kinds = 'text/plain', 'text/html', 'image/png', 'stream'
+
+
+def outputs(path):
+    "What the cells of a notebook put out."
+    found = []
+    for c in cells(str(path)):
+        for o in c.outputs:
+            if o.get('name') == 'stderr': continue
+            data = o.get('data', {}) | ({'stream': o['text']} if 'text' in o else {})
+            found += [(c.id, kind, re.sub(r' at 0x[0-9a-f]+', '', text(v))) for kind, v in data.items() if kind in kinds]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('lesson', lessons)
+def test_twice_alike(lesson, tmp_path):
+    runs = []
+    for name in 'ab':
+        copy = tmp_path/name/f'{lesson}.ipynb'
+        copy.parent.mkdir(parents=True)
+        shutil.copy(nbs/f'{lesson}.ipynb', copy)
+        passed, errors, _ = run_apart(copy, save=True, clock=False)
+        assert passed, errors[-3000:]
+        runs.append(outputs(copy))
+    first, second = runs
+    assert len(first) == len(second) > 3
+    differ = [f'cell {a[0]}: {a[1]}\n  {a[2][:300]!r}\n  {b[2][:300]!r}' for a, b in zip(first, second) if a != b]
+    assert not differ, f'{len(differ)} of {len(first)} outputs differ between two runs:\n' + '\n'.join(differ[:5])
