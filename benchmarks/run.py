@@ -22,7 +22,7 @@ from common import here, root
 from course_lib.results import in_turns, summary
 
 benchmarks = dict(imports='imports', engine='engine', rows='rows', decoding='decoding', decoding_real='decoding',
-                  pictures='pictures', pictures_real='pictures', dogscats_real='recipe')   # result -> script
+                  pictures='pictures', pictures_real='pictures', dogscats_real='recipe', tables='tables')   # result -> script
 peers = root/'.venv-peers'
 packages = 'torch torchvision fastai fastcore numpy pandas pillow'.split()
 of_peers = ('fastai',)   # sides whose name begins so run in the peers' environment
@@ -84,17 +84,18 @@ def commit():
 
 # ---------------------------------------------------------------- what
 
-def folder_of(kind, quick):
-    "The pictures: generated ones, or the real ones where a mirror is. None: cannot be had."
+def folder_of(kind, quick, source='DOGS', sample='dogscats'):
+    "The data: generated, or the real ones where a mirror is. None: cannot be had."
     from course_lib.data.external import URLs, untar_data
     from course_lib.data.samples import make_sample
+    if kind == 'sample' and sample != 'dogscats': return make_sample(sample)
     if kind == 'sample': return make_sample('dogscats', size=160, **(dict(n_train=128, n_valid=64) if quick else {}))
     if not os.environ.get('COURSE_LIB_MIRROR'):
         beside = root.parent/'shared'/'data'
         if not (beside/'manifest.json').exists(): return None
         os.environ['COURSE_LIB_MIRROR'] = str(beside)
     os.environ.pop('COURSE_LIB_DATA', None)
-    return untar_data(URLs.DOGS)
+    return untar_data(getattr(URLs, source))
 
 
 def run_side(script, side, env, options):
@@ -114,7 +115,7 @@ def measure(name, args, about):
     if name.endswith('_real'): data = 'real'
     options, env = ['--quick'] if args.quick else [], dict(os.environ, TQDM_DISABLE='1')
     if data:
-        folder = folder_of('sample' if args.quick else data, args.quick)
+        folder = folder_of('sample' if args.quick else data, args.quick, *(spec[k] for k in ('source', 'sample') if k in spec))
         if folder is None: return print(f'{name}: skipped, no real data (set COURSE_LIB_MIRROR)')
         env.update({k: os.environ[k] for k in ('COURSE_LIB_MIRROR',) if k in os.environ})
         options += ['--data', str(folder)]
@@ -138,7 +139,7 @@ def measure(name, args, about):
         runs.append(run)
     result = dict(name=name, title=spec['title'] + (', real photographs' if name == 'pictures_real' or name == 'decoding_real' else ''),
                   what=spec['what'], date=datetime.date.today().isoformat(), command=f'make bench NAMES={name}', quick=args.quick,
-                  data=data and dict(sample='generated: 800 + 200 pictures of about 160 pixels', real='2,000 + 500 photographs from the mirror')[data],
+                  data=data and spec.get('about_data') or data and dict(sample='generated: 800 + 200 pictures of about 160 pixels', real='2,000 + 500 photographs from the mirror')[data],
                   machine=about['machine'], threads=threads, load=load and round(load, 2), seconds=round(time.time() - start),
                   versions=about['versions'], commit=about['commit'], rounds=rounds, epochs=spec.get('epochs'),
                   sides=sides, measures=spec['measures'], compare=[r for r in spec['ratios'] if r[0] in sides and r[1] in sides], runs=runs)
