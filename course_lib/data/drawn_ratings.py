@@ -30,9 +30,10 @@ genres = { # how common; its place between: light and serious, feelings and acti
     'Western': (3, (.4, .6, -.7), 'Saddle Canyon Sheriff Frontier Stagecoach Gulch'),
     'Musical': (3, (-.5, -1., .2), 'Serenade Chorus Ballroom Melody Overture Rhythm')}
 
-# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #75fcfffe
-_first = '''Crimson Silent Hidden Broken Golden Last Midnight Savage Second Distant Burning Forgotten Perfect Wild Secret
-    Lonely Frozen Electric Invisible Bitter Paper Northern Quiet Stolen Little Blue Endless Wicked Velvet Hollow'''.split()
+# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #fdeb696b
+_first = '''Crimson Silent Hidden Broken Golden Last Midnight Savage Second Distant Burning Forgotten Perfect
+    Wild Secret Lonely Frozen Electric Invisible Bitter Paper Northern Quiet Stolen Little Blue Endless
+    Wicked Velvet Hollow'''.split()
 
 def _titles(rng, main, years):
     "A title with its year for each film; no two alike."
