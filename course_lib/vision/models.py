@@ -23,7 +23,7 @@ from torch import nn
 import course_lib
 from ..torch_core import Module, params, register
 from ..layers import ConvLayer, NormType, has_params
-from .core import imagenet_stats
+from .core import cifar_stats, imagenet_stats
 
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #305b349d
 _declared = [] # keeps the library object, and with it the declarations, alive
@@ -96,15 +96,16 @@ def course_small_split(m:nn.Module # body and head
     "Three groups: the stem with the first stage; the other stages; the head."
     return [params(m[0][:2]), params(m[0][2:]), params(m[1:])]
 
-@register_arch('course_small', cut=-2, split=course_small_split,
+@register_arch('course_small', cut=-2, split=course_small_split, stats=cifar_stats,
                weights=Path(course_lib.__file__).parent/'vision'/'course_small.safetensors')
 def course_small(num_classes:int=10,  # scores that come out
-                 width:int=32         # channels of the first layer; the last has 8 times as many
+                 width:int=32         # channels of the first layer; the last has 7 times as many
                 )->nn.Sequential:
-    "A compact ResNet for pictures from 32 to 128 pixels (1.2 million parameters)."
-    stages = [ResidualBlock(width * 2**i, width * 2**(i + 1), stride=2) for i in range(3)]
-    return nn.Sequential(ConvLayer(3, width), *stages, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-                         nn.Linear(width * 8, num_classes))
+    "A compact ResNet for pictures from 32 to 160 pixels (1.3 million parameters)."
+    blocks = [ResidualBlock(width, width * 2, stride=2), ResidualBlock(width * 2, width * 4, stride=2),
+              ResidualBlock(width * 4, width * 4), ResidualBlock(width * 4, width * 7, stride=2)]
+    return nn.Sequential(ConvLayer(3, width), *blocks, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+                         nn.Linear(width * 7, num_classes))
 
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #be08785f
 def _split_at(n, inner=False):
