@@ -1,11 +1,13 @@
 "The course's spreadsheets, recalculated by LibreOffice, agree with PyTorch."
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from course_lib.data.drawn_digits import draw_digit
+from course_lib.sheets.collab import collab_filter, rmse_known
 from course_lib.sheets.conv import conv_example
 from course_lib.sheets.core import find_office, recalculated, value_of
 from course_lib.sheets.entropy import entropy_example
@@ -36,3 +38,22 @@ def test_entropy(tmp_path):
     got = {name: value_of(values, blocks[name]['mean']).item() for name in ('softmax', 'sigmoid')}
     assert got['softmax'] == pytest.approx(F.cross_entropy(outputs, truth).item(), abs=1e-5)
     assert got['sigmoid'] == pytest.approx(F.binary_cross_entropy_with_logits(outputs, present).item(), abs=1e-5)
+
+
+@needs_office
+def test_factorisation(tmp_path):
+    "Both kinds of tab, with holes in the table and names that are not numbers."
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.integers(1, 11, (12, 9)) / 2, [f'user {i}' for i in range(12)], rng.permutation(9) * 7)
+    table = table.mask(rng.random(table.shape) < .2)
+    blocks = collab_filter(tmp_path/'collab_filter.xlsx', table, n_factors=3)
+    models, values = blocks.pop('models'), recalculated(tmp_path/'collab_filter.xlsx')
+    for name, model in models.items():
+        np.testing.assert_allclose(value_of(values, blocks[name]['pred']), model().detach().numpy(), atol=1e-5)
+        assert value_of(values, blocks[name]['rmse']).item() == pytest.approx(rmse_known(model(), table).item(), abs=1e-5)
+    start = models['dot product']
+    at = torch.tensor(table.notna().values).nonzero()
+    listed = (start.users[at[:, 0]] * start.films[at[:, 1]]).sum(1)      # an embedding is a lookup
+    np.testing.assert_allclose(value_of(values, blocks['lookup']['pred'])[:, 0], listed.detach().numpy(), atol=1e-5)
+    np.testing.assert_array_equal(value_of(values, blocks['lookup']['places']), at.numpy() + 1)
+    assert value_of(values, blocks['lookup']['rmse']).item() == pytest.approx(rmse_known(start(), table).item(), abs=1e-5)
