@@ -31,7 +31,7 @@ def join_df(left:pd.DataFrame,       # each of its rows is kept, once, in its or
     out.index = left.index
     return out
 
-# %% ../../nbs/4_tables_and_text/02b_joins.ipynb #cf183a90
+# %% ../../nbs/4_tables_and_text/02b_joins.ipynb #a40ba306
 def _check_keys(left, right, left_on, right_on):
     "ValueError for keys that are not there, are of two types, or occur several times on the right."
     if len(left_on) != len(right_on): raise ValueError(f'{len(left_on)} keys on the left, {len(right_on)} on the right')
@@ -40,18 +40,20 @@ def _check_keys(left, right, left_on, right_on):
         if lost: raise ValueError(f'the table on the {side} has no column {lost[0]!r}, only {", ".join(map(str, df))}')
     for a, b in zip(left_on, right_on):
         kinds = [_kind(t[n]) for t, n in ((left, a), (right, b))]
-        if kinds[0] != kinds[1]: raise ValueError(f'key {a!r} holds {kinds[0]} on the left, and {b!r} {kinds[1]} on the '
-                                                  f'right: they never match. Make them alike, e.g. with astype(str)')
+        if kinds[0] == kinds[1]: continue
+        raise ValueError(f'key {a!r} holds {kinds[0]} on the left, and {b!r} {kinds[1]} on the right: they never match. '
+                         'Make them alike, e.g. with astype(str)')
     twice = right.duplicated(right_on)
     if twice.any():
         some = ', '.join(_key(k) for k in right.loc[twice, right_on].drop_duplicates().head(3).to_numpy().tolist())
-        raise ValueError(f'the table on the right has several rows for {int(twice.sum())} keys, e.g. {some}: rows on the '
-                         f'left would multiply. Drop them, or join by one more column')
+        raise ValueError(f'the table on the right has several rows for {int(twice.sum())} keys, e.g. {some}: rows on '
+                         f'the left would multiply. Drop them, or join by one more column')
 
 def _kind(col):
     if pd.api.types.is_datetime64_any_dtype(col): return 'dates'
     if pd.api.types.is_numeric_dtype(col): return 'numbers'
-    return 'text' if pd.api.types.infer_dtype(col, skipna=True) in ('string', 'empty', 'categorical') else 'values of several kinds'
+    kind = pd.api.types.infer_dtype(col, skipna=True)
+    return 'text' if kind in ('string', 'empty', 'categorical') else 'values of several kinds'
 
 def _key(values): return str(values[0]) if len(values) == 1 else '(' + ', '.join(map(str, values)) + ')'
 
@@ -63,11 +65,11 @@ def _unmatched(keys, lost, right, n=5):
     return (f'{int(lost.sum())} of {len(keys)} rows found no partner by {", ".join(map(repr, keys))}: {some}{more}. '
             f'The right has {len(right)} keys, such as {_key(right.iloc[0].tolist()) if len(right) else "none"}')
 
-# %% ../../nbs/4_tables_and_text/02b_joins.ipynb #9074b555
+# %% ../../nbs/4_tables_and_text/02b_joins.ipynb #4eea2ea2
 def check_lost_keys(answer # your function: (left, right, name) -> values
                    )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
     left, right = pd.DataFrame({'k': [5, 1, 7, 5, 2]}), pd.DataFrame({'k': [1, 2, 3]})
     got = list(answer(left, right, 'k'))
     if 3 in got: return '3 stands on the right only: nobody asked about it'
-    return 'all good' if got == [5, 7] else f'5, 1, 7, 5, 2 on the left and 1, 2, 3 on the right lose 5 and 7, not {got}'
+    return 'all good' if got == [5, 7] else f'of 5, 1, 7, 5, 2 the keys 1, 2, 3 leave out 5 and 7, not {got}'
