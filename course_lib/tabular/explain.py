@@ -74,7 +74,7 @@ def _shuffled(b, to, cols, draw, order):
 # %% ../../nbs/4_tables_and_text/11_what_the_model_uses.ipynb #8a2abd6b
 def plot_importance(table, # as `permutation_importance` gives it
                     max_n:int=12, # so many columns
-                    ax=None):  # axis to draw on (default: a new figure)  # axis to draw on (default: a new figure)
+                    ax=None):  # axis to draw on (default: a new figure)
     "Bars, the longest on top, with the spread of the shuffles."
     import matplotlib.pyplot as plt
     table = table.head(max_n).iloc[::-1]
@@ -118,7 +118,7 @@ def _grid(col, is_category):
 def plot_dependence(table,  # as `partial_dependence` gives it
                     output=None, # which column of it (default: the last)
                     each=None,   # table with a curve for each row, drawn thin behind it
-                    ax=None):  # axis to draw on (default: a new figure)  # axis to draw on (default: a new figure)
+                    ax=None):  # axis to draw on (default: a new figure)
     "A line for numbers, bars for classes."
     import matplotlib.pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(5, 2.4), layout='constrained')[1]
