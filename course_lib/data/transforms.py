@@ -96,9 +96,14 @@ class ColReader(Configurable):
         return self._one(row, self.cols)
     def _one(self, row, col):
         o = _cell(row, col)
-        if self.label_delim is not None: return o.split(self.label_delim) if isinstance(o, str) and o else []
+        if self.label_delim is not None: return self._cut(o)
         if not self.pref and not self.suff: return o
         return f'{self.pref}{o}{self.suff}' if isinstance(self.pref, str) else self.pref/f'{o}{self.suff}'
+
+    def _cut(self, o):
+        "Several labels of one cell; an empty cell has none."
+        if o is None or o != o: return []
+        return [part for part in str(o).split(self.label_delim) if part]
 
 def _cell(row, col):
     try:
@@ -128,6 +133,7 @@ def RandomSplitter(valid_pct:float=0.2, # share kept aside
                    seed:int=None,       # the same seed gives the same split, in fastai too
                   )->Splitter:
     "A random `valid_pct` of the items is kept aside."
+    if not 0 <= valid_pct <= 1: raise ValueError(f'valid_pct is a share, from 0 to 1, not {valid_pct}')
     def split(o):
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         order = L(torch.randperm(len(o), generator=generator).tolist())
@@ -303,6 +309,8 @@ class MultiCategorize(Categorize):
     def setups(self, items):
         if self.vocab is None and items is not None:
             every = [o for labels in items for o in self._list(labels)]
+            if not every and len(items): raise ValueError(f'none of the {len(items)} training items has a label: are '
+                'the labels in this column, and cut apart by the right label_delim?')
             self.vocab = CategoryMap(every, sort=self.sort, add_na=self.add_na)
         self.c = len(self.vocab)
     @staticmethod

@@ -316,6 +316,7 @@ class Rotate(_Change):
                  size=None, mode='bilinear', pad_mode=PadMode.Reflection, align_corners=True, # as in `AffineCoordTfm`
                  batch:bool=False): # the same for all pictures of a batch?
         super().__init__(p, size, mode, pad_mode, align_corners, batch)
+        if not 0 <= max_deg <= 360: raise ValueError(f'the largest angle lies between 0 and 360 degrees, got {max_deg}')
         self.max_deg, self.draw = max_deg, draw
     def drawn(self, x):
         angle = self.draws(x, -self.max_deg, self.max_deg, draw=self.draw).double() * (math.pi / 180)
@@ -458,6 +459,7 @@ class RandomErasing(RandTransform):
                  max_count:int=1):     # up to so many rectangles a picture
         super().__init__(p)
         if not 0 <= sl <= sh <= 1: raise ValueError(f'shares of a picture lie in 0–1, sl before sh; got {sl} and {sh}')
+        if max_count < 1: raise ValueError(f'max_count is a number of rectangles, 1 or more, got {max_count}')
         self.sl, self.sh, self.min_aspect, self.max_count = sl, sh, min_aspect, max_count
 
     def before_call(self, b, split_idx):
@@ -508,6 +510,7 @@ class RandomResizedCrop(RandTransform):
                  keep:float=None):      # keep pictures at this many times `size` between epochs (default: up to 2)
         super().__init__()
         _check_scales(min_scale, max_scale)
+        if not 0 < ratio[0] <= ratio[1]: raise ValueError(f'ratio is (narrowest, widest), both above 0, got {ratio}')
         self.size, self.scales, self.ratio, self.resamples = _size(size), (min_scale, max_scale), ratio, resamples
         self.val_xtra, self.keep = val_xtra, keep or max(1 + val_xtra, min(2., min_scale ** -0.5))
 
@@ -602,6 +605,9 @@ def aug_transforms(
 )->L: # batch transforms
     "Batch transforms that suit most photographs."
     if min_scale != 1. and size is None: raise ValueError('min_scale crops to a size: give size= too')
+    if max_zoom < 1: raise ValueError(f'max_zoom is 1 (none) or more, got {max_zoom}; min_zoom makes pictures smaller')
+    for p in (p_affine, p_lighting):
+        if not 0 <= p <= 1: raise ValueError(f'a probability lies between 0 and 1, got {p}')
     how = dict(mode=mode, pad_mode=pad_mode, batch=batch, align_corners=align_corners)
     rotate, light, warp = (mult * v for v in (max_rotate, max_lighting, max_warp))
     tfms = L(RandomResizedCropGPU(size, min_scale, (1, 1), mode)) if min_scale != 1. else L()
