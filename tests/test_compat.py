@@ -20,6 +20,12 @@ def pets(tmp_path_factory):
     return dict(folders=made, named=named)
 
 
+@pytest.fixture(scope='module')
+def tiles(tmp_path_factory):
+    from course_lib.data.samples import make_sample
+    return make_sample('planet', tmp_path_factory.mktemp('tiles')/'planet', n=80, size=64)
+
+
 @pytest.fixture
 def run(pets, tmp_path, monkeypatch):
     "Run a snippet in an empty folder; what it defines comes back."
@@ -218,3 +224,97 @@ text = learn.summary()
 ''')
     assert n['preds'].shape == (5, 2) and n['none'] is None and n['decided'].shape == (5,)
     assert 'BatchNorm2d' in str(n['text'])
+
+
+def test_fine_tune_the_valley_tta_and_interpretation(run):
+    n = run('''
+dls = ImageDataLoaders.from_folder(path, item_tfms=Resize(48), batch_tfms=aug_transforms(size=32, min_scale=0.75), bs=16)
+learn = vision_learner(dls, resnet18, metrics=[accuracy, error_rate], pretrained=False)
+lr = learn.lr_find(num_it=20).valley
+learn.fine_tune(1, base_lr=lr, freeze_epochs=1)
+preds, targs = learn.tta(n=2)
+err = error_rate(preds, targs).item()
+plain, _ = learn.get_preds()
+interp = ClassificationInterpretation.from_learner(learn)
+losses, idxs = interp.top_losses(4)
+matrix = interp.confusion_matrix()
+interp.print_classification_report()
+interp.plot_confusion_matrix(figsize=(4, 4), normalize=True)
+interp.plot_top_losses(4, figsize=(6, 6))
+''')
+    assert 0 < n['lr'] < 10 and 0 <= n['err'] <= 1
+    assert n['preds'].shape == n['plain'].shape == (len(n['dls'].valid_ds), 2)
+    assert len(n['dls'].valid_ds) == len(n['interp'].losses) == n['matrix'].sum()
+    assert n['losses'][0] >= n['losses'][-1] and n['idxs'].shape == (4,)
+
+
+def test_satellite_tags(run, tiles):
+    "Planet, with functions of a row, eight symmetries, F2, two sizes, rates for the groups, a search for the threshold."
+    n = run(f'''
+planet = Path({str(tiles)!r})
+df = pd.read_csv(planet/'labels.csv')
+def get_x(r): return planet/'train'/f"{{r['image_name']}}.jpg"
+def get_y(r): return r['tags'].split(' ')
+tfms = aug_transforms(flip_vert=True, max_lighting=0.1, max_zoom=1.05, max_warp=0.)
+def get_data(size, bs=16):
+    block = DataBlock(blocks=(ImageBlock, MultiCategoryBlock(vocab=sorted({{t for o in df.tags for t in o.split()}}))), get_x=get_x,
+                      get_y=get_y, splitter=RandomSplitter(valid_pct=0.2, seed=42), item_tfms=Resize(size), batch_tfms=tfms)
+    return block.dataloaders(df, bs=bs)
+dls = get_data(32)
+dls.show_batch(nrows=1, ncols=3)
+f2 = FBetaMulti(2, thresh=0.2, average='samples')
+learn = vision_learner(dls, resnet18, metrics=[partial(accuracy_multi, thresh=0.2), f2], pretrained=False)
+lr = 1e-2
+learn.fit_one_cycle(1, slice(lr))
+learn.unfreeze()
+learn.fit_one_cycle(1, slice(lr/9, lr))
+learn.dls = get_data(64)
+learn.freeze()
+learn.fit_one_cycle(1, slice(1e-2/2))
+preds, targs = learn.tta(n=2)
+xs = torch.linspace(0.05, 0.95, 29)
+accs = [accuracy_multi(preds, targs, thresh=i, sigmoid=False) for i in xs]
+best = xs[np.argmax(accs)]
+f2s = [FBetaMulti(2, thresh=i, sigmoid=False, average='samples')(preds, targs) for i in xs.tolist()]
+item = learn.predict(get_x(df.iloc[0]))
+''')
+    assert n['dls'].one_batch()[1].shape == (16, len(n['dls'].vocab)) and n['learn'].dls.one_batch()[0].shape[-1] == 64
+    assert n['learn'].recorder.metric_names[3:5] == ['accuracy_multi', 'fbeta_score']
+    assert n['preds'].shape == (len(n['dls'].valid_ds), len(n['dls'].vocab)) and 0 < n['best'] < 1
+    assert max(n['f2s']) > .3 and len(n['item'][2]) == len(n['dls'].vocab)
+
+
+def test_dog_breeds_from_a_table(run, tmp_path):
+    "A table of ids without endings, progressive sizes, label smoothing, a submission by hand."
+    from course_lib.data.samples import make_sample
+    path = make_sample('dog_breeds', tmp_path/'breeds', n_train=96, n_test=8, size=64)
+    n = run(f'''
+dogs = Path({str(path)!r})
+dls = ImageDataLoaders.from_csv(dogs, folder='train', csv_fname='labels.csv', suff='.jpg', valid_pct=0.2, seed=42,
+                                item_tfms=Resize(64), batch_tfms=aug_transforms(size=32), bs=16)
+learn = vision_learner(dls, resnet18, metrics=[error_rate, top_k_accuracy], loss_func=LabelSmoothingCrossEntropy(), ps=0.5, pretrained=False)
+learn.fine_tune(1)
+test_files = get_image_files(dogs/'test')
+tdl = learn.dls.test_dl(test_files)
+preds, _, decoded = learn.get_preds(dl=tdl, with_decoded=True)
+ss = pd.read_csv(dogs/'sample_submission.csv')
+df = pd.DataFrame(preds.numpy(), columns=dls.vocab)
+df.insert(0, 'id', [f.stem for f in test_files])
+mapping = dict(enumerate(dls.vocab))
+results = pd.Series(decoded.numpy(), name='idxs').map(mapping)
+''')
+    assert n['df'].shape == (8, len(n['dls'].vocab) + 1) and n['results'].isin(list(n['dls'].vocab)).all()
+    assert n['preds'].sum(1).tolist() == pytest.approx([1.] * 8, abs=1e-4)
+
+
+def test_mixup_random_crops_and_label_smoothing(run):
+    n = run('''
+dls = ImageDataLoaders.from_folder(path, item_tfms=RandomResizedCrop(32, min_scale=0.35), bs=16,
+                                   batch_tfms=[*aug_transforms(mult=1.5, max_rotate=5, do_flip=True), Normalize.from_stats(*imagenet_stats)])
+learn = vision_learner(dls, resnet18, loss_func=LabelSmoothingCrossEntropy(), metrics=accuracy, cbs=MixUp(0.4), pretrained=False)
+learn.fit_flat_cos(1, 1e-3)
+learn.remove_cb(MixUp)
+learn.fit_sgdr(2, cycle_len=1, cycle_mult=1)
+learn.show_results(max_n=3)
+''')
+    assert len(n['learn'].recorder.values) == 3
