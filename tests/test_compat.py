@@ -317,4 +317,4 @@ learn.remove_cb(MixUp)
 learn.fit_sgdr(2, cycle_len=1, cycle_mult=1)
 learn.show_results(max_n=3)
 ''')
-    assert len(n['learn'].recorder.values) == 3
+    assert len(n['learn'].recorder.values) == 2
