@@ -110,14 +110,14 @@ def data(name:str,         # a data set, see `course_lib list`
     print(folder)
     return dict(name=name, folder=str(folder))
 
-# %% ../nbs/0_start/11_the_command.ipynb #a8da7b99
+# %% ../nbs/0_start/11_the_command.ipynb #0eb11c42
 def lesson(number:int,      # 1 to 8
            data:str='sample', # 'sample' (generated), 'real', or a folder
            seed:int=0,      # the same seed gives the same numbers
            out:str=None,    # folder for weights and page; out/lesson_N by default
           )->dict:          # the result of the last recipe
     "Run a lesson's recipe: train, print the table, write a page (lesson 1: about a minute on two cores)."
-    apps = [a for a in find_apps().values() if a.lesson == number]
+    apps = [a for a in find_apps().values() if a.lesson == number and number]
     if not apps:
         have = sorted({a.lesson for a in find_apps().values() if a.lesson})
         raise ValueError(f'lesson {number} has no recipe to run: choose from {", ".join(map(str, have))}')
@@ -127,17 +127,39 @@ def lesson(number:int,      # 1 to 8
         print(f'\n{result.summary()}')
     return json.loads(result.to_json())
 
-# %% ../nbs/0_start/11_the_command.ipynb #9d981fe7
+# %% ../nbs/0_start/11_the_command.ipynb #6f696223
 def predict(model:str,       # a model that `course_lib train` saved
-            files:list[str], # pictures, one or more
-           )->dict:          # one entry a file: label and probability of each class
-    "Name what is on pictures, with the probability of each class."
+            files:list[str], # pictures, one or more; or one table of new rows (.csv, .tsv, .parquet, .feather)
+            out:str=None,    # write all answers to this .csv (those of a table: .csv or .parquet)
+            keep:str='',     # columns of the table to copy in front of its answers, with commas between
+           )->dict:          # one entry a picture: label and probabilities; of a table the number of rows, and a few
+    "Name what is on pictures, or fill in a column of a table."
+    if _is_table(files): return _predict_table(model, files, out, keep)
     from course_lib.apps.recipe import predict_files
+    if out is not None and not out.endswith('.csv'): raise ValueError(f'out={out} should end in .csv')
     rows = predict_files(model, files)
     for row in rows:
         sure = sorted(row['probabilities'].items(), key=lambda p: -p[1])[:5]
         print(f'{row["file"]}: {row["label"]}  ({", ".join(f"{k} {p:.3f}" for k, p in sure)})')
-    return dict(predictions=rows)
+    if out is not None:
+        import csv
+        with open(out, 'w', newline='', encoding='utf-8') as f:
+            classes = list(rows[0]['probabilities'])
+            csv.writer(f).writerow(['file', 'label', *(f'p_{c}' for c in classes)])
+            csv.writer(f).writerows([r['file'], r['label'], *r['probabilities'].values()] for r in rows)
+    return dict(predictions=rows, **({} if out is None else dict(out=out)))
+
+def _is_table(files):
+    ends = ('.csv', '.tsv', '.parquet', '.feather')
+    return any(f.lower().removesuffix('.gz').endswith(ends) for f in map(str, files))
+
+def _predict_table(model, files, out, keep):
+    if len(files) > 1: raise ValueError(f'one table at a time: {files[0]} and {files[1]} were given')
+    from course_lib.apps.table import predict_rows
+    first = predict_rows(model, files[0], out, keep)
+    n = first.attrs['n']
+    print(first.head(5).to_string(index=False), f'\n{n:,} rows' + (f' in {out}' if out else ': --out FILE keeps them'))
+    return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records')), out=out)
 
 # %% ../nbs/0_start/11_the_command.ipynb #828af904
 commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict}
@@ -193,7 +215,7 @@ def main(argv:list[str]=None # words after `course_lib`; by default those of the
     print(f'course_lib: {problem}', file=sys.stderr)
     return status
 
-# %% ../nbs/0_start/11_the_command.ipynb #6f51ac41
+# %% ../nbs/0_start/11_the_command.ipynb #076bdb1f
 def check_recipe(answer:str # the text of a Python file
                 )->str: # what to look at next, or 'all good'
     "Check the exercise of this chapter."
