@@ -46,7 +46,7 @@ def _titles(rng, main, years):
         out.append(f'{"The " if article and n == 1 else ""}{title}{f" {n}" if n > 1 else ""} ({year})')
     return out
 
-# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #b07dd3c1
+# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #f2d65a44
 def draw_films(rng,  # NumPy's random generator
                n:int # how many
               )->dict: # arrays of length n: tags, title, year, position, bias, fame
@@ -63,7 +63,7 @@ def draw_films(rng,  # NumPy's random generator
     position = (tags @ places) / tags.sum(1, keepdims=True) + rng.normal(0, .45, (n, 3))
     year = (2018 - rng.gamma(1.6, 11, n)).clip(1925).astype(int)
     bias = rng.normal(0, .4, n) + (2000 - year) * .006 # of the old ones, the good ones are remembered
-    fame = rng.normal(0, 1.1, n) + 1.2 * bias - .4 * (tags[:, [*genres].index('Documentary')])
+    fame = rng.normal(0, 1.6, n) + 2 * bias - .4 * (tags[:, [*genres].index('Documentary')])
     return dict(tags=tags, title=_titles(rng, main, year), year=year, position=position, bias=bias, fame=fame)
 
 # %% ../../nbs/0_start/04i_drawn_ratings.ipynb #944dc1a5
@@ -177,8 +177,8 @@ def _truth(d):
     return dict(kind=['user'] * n + ['item'] * m, id=[*range(1, n + 1), *films['id'].tolist()],
                 **{k: v.round(6).tolist() for k, v in both.items()})
 
-# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #e8086707
-@register_sample('movielens', folder='ml-latest-small')
+# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #539c83b9
+@register_sample('movielens', version=2, folder='ml-latest-small')
 def movielens_sample(dest:Path,            # folder to fill: ratings.csv, movies.csv, users.csv
                      seed:int=42,          # the same seed gives the same files
                      n_users:int=600,      # people
@@ -195,7 +195,7 @@ def movielens_sample(dest:Path,            # folder to fill: ratings.csv, movies
     _write(dest/'users.csv', [('userId', 'age', 'gender', 'occupation'), *who])
     return _truth(d)
 
-@register_sample('ml_sample', folder='movie_lens_sample')
+@register_sample('ml_sample', version=2, folder='movie_lens_sample')
 def ml_sample(dest:Path,   # folder to fill: ratings.csv
               seed:int=42, # the same seed gives the same file
              )->dict:      # the truth, see `movielens_sample`
@@ -206,8 +206,8 @@ def ml_sample(dest:Path,   # folder to fill: ratings.csv
     _write(Path(dest)/'ratings.csv', [('userId', 'movieId', 'rating', 'timestamp'), *_rows(d, pick)])
     return _truth(d)
 
-# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #d96293ad
-@register_sample('ml_100k', folder='ml-100k')
+# %% ../../nbs/0_start/04i_drawn_ratings.ipynb #a937271e
+@register_sample('ml_100k', version=2, folder='ml-100k')
 def ml_100k_sample(dest:Path,             # folder to fill: u.data, u.item, u.user, u.genre
                    seed:int=42,           # the same seed gives the same files
                    n_users:int=943,       # people

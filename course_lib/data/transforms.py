@@ -251,13 +251,16 @@ class CategoryMap:
             levels = L(list(dict.fromkeys(_plain(o) for o in col)))
             if sort: levels = _sorted(levels)
         self.items = L(['#na#']) + levels if add_na else levels
-        self.o2i = {v: i for i, v in enumerate(self.items)}
+        self.o2i = (_OrNa if self.items[:1] == ['#na#'] else dict)((v, i) for i, v in enumerate(self.items))
     def __getitem__(self, i):
         return self.items[int(i)] if isinstance(i, (torch.Tensor, np.ndarray)) and i.ndim == 0 else self.items[i]
     def __len__(self): return len(self.items)
     def __iter__(self): return iter(self.items)
     def __eq__(self, other): return list(self) == list(other)
     def __repr__(self): return repr(list(self.items))
+
+class _OrNa(dict):
+    def __missing__(self, v): return 0 # what is not in the list is '#na#', where there is one
 
 def _plain(o): return o.item() if isinstance(o, np.generic) else o
 def _sorted(levels):
