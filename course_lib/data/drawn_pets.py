@@ -208,7 +208,7 @@ def draw_pet(species:str,            # 'cat' or 'dog'
              difficulty:float=.5,    # from 0 (clear) to 1 (small, dark, noisy, hidden)
              size:int=104,           # typical shorter side, in pixels
              **factors,              # fix any of the factors; also the lengths of legs, muzzle, ears (1: as usual)
-            )->tuple[Image.Image, dict]: # the picture and the factors behind it
+            )->tuple[Image.Image, dict]: # the picture; the factors behind it, and where the head is (circle, in pixels)
     "Draw a cat or a dog."
     if species not in ('cat', 'dog'): raise ValueError(f"species should be 'cat' or 'dog', not {species!r}")
     if not 0 <= difficulty <= 1: raise ValueError(f'difficulty should be from 0 to 1, not {difficulty}')
@@ -228,7 +228,8 @@ def draw_pet(species:str,            # 'cat' or 'dog'
     _body(rng, pen, f, cat)
     _head(rng, pen, f, cat)
     if f['occluded']: [_clutter(rng, Pen(im, scale=2 * short), *room, size=(.06, .14)) for _ in range(2)]
-    return _light(rng, im.resize(tuple(wh.tolist()), Image.Resampling.BOX), f), dict(species=species, **f)
+    where = dict(zip(('head_x', 'head_y'), (pen.at / 2).tolist()), head_r=float(pen.scale / 2)) # drawn at twice the size
+    return _light(rng, im.resize(tuple(wh.tolist()), Image.Resampling.BOX), f), dict(species=species, **f, **where)
 
 # %% ../../nbs/0_start/04b_drawn_pets.ipynb #6f7c4ead
 @register_sample('dogscats')
