@@ -31,6 +31,7 @@ from torch import Tensor, nn, optim
 # %% ../nbs/0_start/10_import_lines.ipynb #b521bd7a
 from .callback.bn_freeze import *
 from .callback.core import *
+from .callback.hook import *
 from .callback.lr_find import *
 from .callback.mixup import *
 from .callback.precision import *

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..basics import *
 from .augment import *
+from .cam import *
 from .core import *
 from .data import *
 from .learner import *
