@@ -203,8 +203,8 @@ def forecast(learn,              # a trained learner of log sales
     with learn.no_bar(): preds = learn.get_preds(dl=learn.dls.test_dl(rows, with_labels=False))[0]
     return np.exp(preds.squeeze(1).double().numpy()) * factor * (rows.Open.to_numpy() == 1)
 
-# %% ../../nbs/4_tables_and_text/10_rossmann.ipynb #94d0fc89
-nominal = ['Store'] # for trees the rest has an order: weekday, month, promotion or not, codes of few kinds
+# %% ../../nbs/4_tables_and_text/10_rossmann.ipynb #48a65328
+nominal = ['Store', 'State', 'StoreType', 'Assortment', 'PromoInterval', 'StateHoliday'] # names without an order
 
 def boosting(df:pd.DataFrame,    # from `sales_table`
              splits:tuple,       # training and validation rows

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-# %% ../../nbs/4_tables_and_text/07b_embeddings_reused.ipynb #1e43f6ce
+# %% ../../nbs/4_tables_and_text/07b_embeddings_reused.ipynb #97c33b70
 def embedding_frame(learn,   # a tabular learner
                     name:str, # one of its categories
                    )->pd.DataFrame: # a row for each value ('#na#' first), columns <name>_0, <name>_1 …
@@ -26,8 +26,8 @@ def table_model(learn): # a tabular learner
     "The `TabularModel` within a learner; of several together, the first."
     model = learn.model
     while hasattr(model, 'models'): model = model.models[0]
-    if not hasattr(model, 'embeds'): raise ValueError(f'{type(model).__name__} has no embeddings: train a tabular_learner')
-    return model
+    if hasattr(model, 'embeds'): return model
+    raise ValueError(f'{type(model).__name__} has no embeddings: train a tabular_learner')
 
 # %% ../../nbs/4_tables_and_text/07b_embeddings_reused.ipynb #41c76c75
 def embed_features(learn,              # a tabular learner

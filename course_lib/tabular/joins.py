@@ -31,7 +31,7 @@ def join_df(left:pd.DataFrame,       # each of its rows is kept, once, in its or
     out.index = left.index
     return out
 
-# %% ../../nbs/4_tables_and_text/02b_joins.ipynb #a40ba306
+# %% ../../nbs/4_tables_and_text/02b_joins.ipynb #a9a0c30a
 def _check_keys(left, right, left_on, right_on):
     "ValueError for keys that are not there, are of two types, or occur several times on the right."
     if len(left_on) != len(right_on): raise ValueError(f'{len(left_on)} keys on the left, {len(right_on)} on the right')
@@ -41,8 +41,8 @@ def _check_keys(left, right, left_on, right_on):
     for a, b in zip(left_on, right_on):
         kinds = [_kind(t[n]) for t, n in ((left, a), (right, b))]
         if kinds[0] == kinds[1]: continue
-        raise ValueError(f'key {a!r} holds {kinds[0]} on the left, and {b!r} {kinds[1]} on the right: they never match. '
-                         'Make them alike, e.g. with astype(str)')
+        raise ValueError(f'key {a!r} holds {kinds[0]} on the left, and {b!r} {kinds[1]} on the right: they never '
+                         'match. Make them alike, e.g. with astype(str)')
     twice = right.duplicated(right_on)
     if twice.any():
         some = ', '.join(_key(k) for k in right.loc[twice, right_on].drop_duplicates().head(3).to_numpy().tolist())
