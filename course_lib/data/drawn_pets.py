@@ -228,7 +228,7 @@ def draw_pet(species:str,            # 'cat' or 'dog'
     _body(rng, pen, f, cat)
     _head(rng, pen, f, cat)
     if f['occluded']: [_clutter(rng, Pen(im, scale=2 * short), *room, size=(.06, .14)) for _ in range(2)]
-    where = dict(zip(('head_x', 'head_y'), (pen.at / 2).tolist()), head_r=float(pen.scale / 2)) # drawn at twice the size
+    where = dict(zip(('head_x', 'head_y', 'head_r'), (*(pen.at / 2).tolist(), float(pen.scale / 2))))
     return _light(rng, im.resize(tuple(wh.tolist()), Image.Resampling.BOX), f), dict(species=species, **f, **where)
 
 # %% ../../nbs/0_start/04b_drawn_pets.ipynb #6f7c4ead
