@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['by_bias', 'principal_components', 'label_points', 'neighbours', 'principal_angles', 'check_divisive']
 
-# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #ff4ae658
+# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #04cd0283
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .cold import Side
+from .cold import FactorTable
 
-# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #02568b06
+# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #d57ea34e
 def by_bias(names,         # one an item
-            side:Side,     # the items of a model
+            side:FactorTable,     # the items of a model
             n:int=5,       # how many at each end
             counts=None,   # ratings of each item
             least:int=0,   # leave out items with fewer
@@ -68,9 +68,9 @@ def label_points(ax,          # axes, on which everything else has been drawn
             text.remove()
     return placed
 
-# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #cb00b272
+# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #3bc87011
 def neighbours(names,      # one an item
-               side:Side,  # the items of a model
+               side:FactorTable,  # the items of a model
                name,       # whose neighbours
                n:int=5,    # how many
                counts=None,# ratings of each item
@@ -99,12 +99,12 @@ def principal_angles(a,  # n × k: columns span the first space
     qa, qb = (torch.linalg.qr(o.double() - o.double().mean(0))[0] for o in (a, b))
     return torch.linalg.svdvals(qa.T @ qb).clamp(max=1).arccos().rad2deg()
 
-# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #be7c6990
-def check_divisive(answer, # your function (users: Side, films: Side) -> a number for each film
+# %% ../../nbs/6_embeddings_and_rnns/02_reading_films.ipynb #3821536d
+def check_divisive(answer, # your function (users: FactorTable, films: FactorTable) -> a number for each film
                   )->str:  # what to look at next, or 'all good'
     "Check the exercise on divisive films."
-    users = Side(torch.tensor([[1., 0.], [-1., 0.], [1., 2.], [-1., 2.]]), torch.zeros(4))
-    films = Side(torch.tensor([[2., 0.], [0., 1.], [.1, 0.]]), torch.tensor([1., 5., 3.]))
+    users = FactorTable(torch.tensor([[1., 0.], [-1., 0.], [1., 2.], [-1., 2.]]), torch.zeros(4))
+    films = FactorTable(torch.tensor([[2., 0.], [0., 1.], [.1, 0.]]), torch.tensor([1., 5., 3.]))
     right = (users.factors @ films.factors.T).std(0)
     got = torch.as_tensor(answer(users, films)).float()
     if got.shape != right.shape: return f'give one number for each of the 3 films, not a shape of {tuple(got.shape)}'

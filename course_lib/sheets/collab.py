@@ -66,10 +66,10 @@ def rmse_known(pred,   # users × films
     if not known.any(): raise ValueError('the table has no rating at all')
     return (pred[known] - actual[known]).square().mean().sqrt()
 
-# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #8de4336e
+# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #aef19402
 def solve(model:Factorisation, # changed in place
           table,               # the ratings, NaN where there is none
-          steps:int=200,       # at most
+          steps:int=60,        # at most
          )->float:             # the error at the end
     "What a spreadsheet's Solver does: make the error as small as it gets by changing all numbers."
     opt = torch.optim.LBFGS(model.parameters(), max_iter=steps, line_search_fn='strong_wolfe')
@@ -81,7 +81,7 @@ def solve(model:Factorisation, # changed in place
     opt.step(error)
     return rmse_known(model(), table).item()
 
-# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #43f0f08b
+# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #5c6f7936
 def factor_tab(book:Workbook,        # where the tab goes
                title:str,            # its name
                table,                # the ratings: DataFrame, NaN where there is none
@@ -112,7 +112,7 @@ def factor_tab(book:Workbook,        # where the tab goes
     tab.put(f'Solver: make {goal} smallest by changing {";".join(changing)}', b['rmse'].row + 2, 2)
     return b
 
-# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #7a6493fe
+# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #6be05ba5
 def _plain(v): return v.item() if hasattr(v, 'item') else v # a NumPy number as Python's
 
 def _blanks(table): # an empty cell where there is no number
@@ -134,7 +134,7 @@ def _mark_blanks(tab, ratings, pred):
     rule = FormulaRule(formula=[f'{ratings.at(0, 0, fixed=False)}=""'], fill=orange)
     tab.ws.conditional_formatting.add(pred.ref.replace('$', ''), rule)
 
-# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #39ba283d
+# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #f5d9e9aa
 def lookup_tab(book:Workbook, # where the tab goes
                title:str,     # its name
                table,         # the ratings: DataFrame, NaN where there is none
@@ -164,7 +164,7 @@ def lookup_tab(book:Workbook, # where the tab goes
     rmse = ws.put(f'=SQRT(AVERAGE({off.ref}))', off.below + 1, off.col, title='RMSE', fmt='0.0000')
     return dict(places=places, factors=found, pred=pred, rmse=rmse)
 
-# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #6f106f61
+# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #38bd04e6
 def collab_filter(path,            # where to write the workbook, .xlsx
                   table,           # the ratings: DataFrame of users × films, NaN where there is none
                   n_factors:int=5, # numbers for each user and each film
@@ -186,7 +186,7 @@ def collab_filter(path,            # where to write the workbook, .xlsx
     book.save(path)
     return dict(**blocks, models=models)
 
-# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #8e31d7d4
+# %% ../../nbs/5_collaborative_filtering/10_factorisation_by_hand.ipynb #37eb4341
 def check_one_step(answer, # your function (user, film, rating, lr) -> (user, film)
                   )->str:  # what to look at next, or 'all good'
     "Check the exercise on the gradient of one rating."
