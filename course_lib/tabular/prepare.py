@@ -42,7 +42,7 @@ def read_table(file:str|Path,  # .csv, .tsv (either may end in .gz), .parquet or
     except pd.errors.EmptyDataError: raise ValueError(f'{file.name} is empty') from None
     except pd.errors.ParserError as e: raise ValueError(f'{file.name} is no table: {e}') from None
 
-# %% ../../nbs/4_tables_and_text/13_any_table.ipynb #07451e16
+# %% ../../nbs/4_tables_and_text/13_any_table.ipynb #d56d6e54
 def _between(file):
     "Comma or semicolon, whichever the first line has more of."
     import gzip
@@ -57,7 +57,9 @@ def _binary(file, kind, chunk):
         if kind == 'feather' and not chunk: return feather.read_feather(file)
         if not chunk: return parquet.read_table(file).to_pandas()
         if kind == 'feather': return (b.to_pandas() for b in feather.read_table(file).to_batches(chunk))
-        return (b.to_pandas() for b in parquet.ParquetFile(file).iter_batches(chunk))
+        whole = parquet.ParquetFile(file)
+        groups = range(whole.num_row_groups) # one by one: pyarrow would read ahead
+        return (b.to_pandas() for g in groups for b in whole.iter_batches(chunk, [g], use_threads=False))
     except pa.ArrowInvalid as e: raise ValueError(f'{file.name} is no {kind} file: {e}') from None
 
 # %% ../../nbs/4_tables_and_text/13_any_table.ipynb #fc5b54ba
