@@ -11,6 +11,7 @@ from course_lib.sheets.collab import collab_filter, rmse_known
 from course_lib.sheets.conv import conv_example
 from course_lib.sheets.core import find_office, recalculated, value_of
 from course_lib.sheets.entropy import entropy_example
+from course_lib.sheets.graddesc import descend, graddesc, graddesc_tabs, line_points
 
 needs_office = pytest.mark.skipif(find_office() is None, reason='LibreOffice is not installed (Debian: libreoffice-calc)')
 
@@ -57,3 +58,21 @@ def test_factorisation(tmp_path):
     np.testing.assert_allclose(value_of(values, blocks['lookup']['pred'])[:, 0], listed.detach().numpy(), atol=1e-5)
     np.testing.assert_array_equal(value_of(values, blocks['lookup']['places']), at.numpy() + 1)
     assert value_of(values, blocks['lookup']['rmse']).item() == pytest.approx(rmse_known(start(), table).item(), abs=1e-5)
+
+
+@needs_office
+def test_gradient_descent(tmp_path):
+    "Every step of every tab is the step of torch's own optimizer."
+    x, y = line_points(40, slope=-1.5, intercept=12., seed=7)
+    blocks, ours = graddesc(tmp_path/'graddesc.xlsx', x, y), dict(betas=(.9, .99), eps=1e-5)
+    theirs = {'derivatives': lambda ps: torch.optim.SGD(ps, lr=1e-4),
+              'momentum': lambda ps: torch.optim.SGD(ps, lr=1e-5, momentum=.9),
+              'adam': lambda ps: torch.optim.Adam(ps, lr=1., **ours),
+              'adam with l2': lambda ps: torch.optim.Adam(ps, lr=1., weight_decay=.01, **ours),
+              'adamw': lambda ps: torch.optim.AdamW(ps, lr=1., weight_decay=.01, **ours)}
+    assert set(theirs) == set(graddesc_tabs) - {'finite differences'}
+    values = recalculated(tmp_path/'graddesc.xlsx')
+    for name, make in theirs.items():
+        steps, errors = descend(x, y, make)
+        np.testing.assert_allclose(value_of(values, blocks[name]['steps']), steps.numpy(), atol=1e-5)
+        assert value_of(values, blocks[name]['rmse']).item() == pytest.approx(errors.mean().sqrt().item(), rel=1e-5)
