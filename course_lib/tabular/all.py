@@ -10,9 +10,11 @@ from ..basics import *
 from .core import *
 from .data import *
 from .dates import *
+from .explain import *
 from .learner import *
 from .model import *
 from .procs import *
+from .stream import *
 
 # %% ../../nbs/4_tables_and_text/09_the_import_line.ipynb #b855ae11
 __all__ = [name for name in globals() if not name.startswith(('_', 'check_'))]

@@ -6,7 +6,9 @@
 __all__ = ['cont_cat_split', 'df_shrink', 'Table', 'TabularProc', 'FillStrategy', 'FillMissing', 'Categorify', 'NormalizeColumns',
            'as_proc', 'check_clip']
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #93943309
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #5f32317b
+from zlib import crc32
+
 import numpy as np
 import pandas as pd
 from fastcore.foundation import L
@@ -111,7 +113,7 @@ class FillStrategy:
 _strategies = {k: register(f, f'FillStrategy.{k}') for k, f in vars(FillStrategy).items() if k[0] != '_'}
 for _k, _f in _strategies.items(): setattr(FillStrategy, _k, staticmethod(_f))
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #68a402f8
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #1e98ee7e
 class FillMissing(TabularProc):
     "Fill gaps in numbers, and note in a new category `<name>_na` where they were."
     order, _learned = 0, ('na_dict', 'others')
@@ -132,7 +134,7 @@ class FillMissing(TabularProc):
         self.na_dict, self.others = {}, {}
         for n in to.cont_names:
             x = to[n].to_numpy()
-            gaps = np.isnan(x) if x.dtype.kind == 'f' else np.zeros(1, bool)
+            gaps = np.zeros(1, bool) if x.dtype.kind in 'iub' else np.isnan(x)
             if gaps.all() and self.fill_strategy is not FillStrategy.constant:
                 raise ValueError(f'column {n!r} has no value at all in the training rows: leave it out of cont_names, '
                                  'or make it a category')
@@ -141,13 +143,15 @@ class FillMissing(TabularProc):
             into[n] = float(self.fill_strategy(x[~gaps] if gaps.any() else x, kept))
         if self.add_col: to.cat_names = to.cat_names + [f'{n}_na' for n in self.na_dict]
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #7a10a884
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #73090986
 from fastcore.basics import patch
+
+def _whole(col): return isinstance(col.dtype, np.dtype) and col.dtype.kind in 'iub' # such have no gaps
 
 @patch
 def encodes(self:FillMissing, to): # a `Table`
     "Fill the gaps, and add the flags."
-    gaps = {n: to[n].isna() for n in to.cont_names if to[n].dtype.kind == 'f' or n in self.na_dict}
+    gaps = {n: to[n].isna() for n in to.cont_names if n in self.na_dict or not _whole(to[n])}
     for n, gap in gaps.items():
         if not gap.any(): continue
         if n not in self.na_dict and n not in self.told:
@@ -158,14 +162,20 @@ def encodes(self:FillMissing, to): # a `Table`
     rest = to.items.drop(columns=[f for f in flags if f in to.items])
     if flags: to.items = pd.concat([rest, pd.DataFrame(flags)], axis=1)
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #4d766b1e
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #b1728f39
 class Categorify(TabularProc):
     "Values of categories become whole numbers: 0 for missing and unseen ones, then the training values in order."
     order, _learned = 1, ('classes',)
-    def __init__(self, classes:dict=None): # learnt: column -> its values, '#na#' first
+    def __init__(self, classes:dict=None, # learnt: column -> its values, '#na#' first
+                 max_n:int=None,          # only the commonest so many values of a column; the rest is unknown
+                 min_count:int=1,         # only values that came so often in training
+                 n_hash:int=None):        # a column with more values than this shares so many numbers among them
         self.classes = {n: CategoryMap(list(v), sort=False) for n, v in (classes or {}).items()}
+        self.max_n, self.min_count, self.n_hash = max_n, min_count, n_hash
     @property
-    def made_with(self): return dict(classes={n: list(v) for n, v in self.classes.items()})
+    def made_with(self):
+        limits = dict(max_n=self.max_n, min_count=self.min_count, n_hash=self.n_hash)
+        return dict(classes={n: list(v) for n, v in self.classes.items()}, **limits)
     @property
     def config(self):
         for n, v in self.classes.items():
@@ -179,8 +189,10 @@ class Categorify(TabularProc):
         self.classes = {}
         for n in to.cat_names:
             codes, values = _codes_of(to, n)
-            found = values if _is_categorical(to[n]) else _seen(values, codes[:to.n_train])
-            if not _is_categorical(to[n]): found = _in_order(found)
+            found = values if _is_categorical(to[n]) else _in_order(_seen(values, codes[:to.n_train]))
+            if self._limited(found, to.n_train):
+                times = dict(zip(values, np.bincount(codes[:to.n_train] + 1, minlength=len(values) + 1)[1:].tolist()))
+                found = self.choose(n, found, [times[v] for v in found])
             self.classes[n] = CategoryMap(['#na#', *found], sort=False)
             to[n] = self._numbers(to, n, codes, values)
     def encodes(self, to):
@@ -188,12 +200,34 @@ class Categorify(TabularProc):
     def decodes(self, to):
         for n in to.cat_names: to[n] = np.array([*self.classes[n], None], dtype=object)[:-1][to[n].to_numpy()]
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #ac507a85
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #c4fdb181
+@patch
+def _limited(self:Categorify, found, n_rows):
+    "Is there anything to leave out, or to warn of?"
+    many = len(found) > 50_000 or len(found) > 1000 and 3 * len(found) > n_rows
+    return many or self.min_count > 1 or any(m and len(found) > m for m in (self.max_n, self.n_hash))
+
+@patch
+def choose(self:Categorify, n, values, counts): # column; its values in training, and how often each came
+    "The values that get a number of their own."
+    if self.n_hash and len(values) > self.n_hash: return [f'#hash {i}' for i in range(self.n_hash)]
+    counts = np.asarray(counts)
+    often = np.flatnonzero(counts >= self.min_count)
+    if self.max_n and len(often) > self.max_n:
+        often = np.sort(often[np.argsort(-counts[often], kind='stable')[:self.max_n]])
+    if not self.max_n and self.min_count < 2:
+        print(f'category {n!r} has {len(values):,} values in {counts.sum():,} rows: each learns from few. Leave it out, '
+              'or Categorify(max_n=1000), Categorify(min_count=5), Categorify(n_hash=1000)')
+    return [values[i] for i in often]
+
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #1dda8a0b
 @patch
 def _numbers(self:Categorify, to, n, codes, values):
     "The class numbers of column `n`: each different value is looked up once."
-    o2i = self.classes[n].o2i
-    number = np.array([*(o2i.get(v, 0) for v in values), 0]) # codes of -1, for missing ones, find the last
+    o2i, size = self.classes[n].o2i, len(self.classes[n]) - 1
+    hashed = size and list(self.classes[n])[1] == '#hash 0'
+    number = [1 + crc32(str(v).encode()) % size if hashed else o2i.get(v, 0) for v in values]
+    number = np.array([*number, 0]) # codes of -1, for missing ones, find the last
     sizes = (np.int8, np.int16, np.int32, np.int64) if to.reduce_memory else (np.int64,)
     size = next(t for t in sizes if len(o2i) <= np.iinfo(t).max)
     return pd.Series(number.astype(size)[codes], to.items.index)
@@ -221,7 +255,7 @@ def _in_order(values):
     try: return sorted(values)
     except TypeError: return sorted(values, key=lambda v: (type(v).__name__, str(v)))
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #cec3944d
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #990fa111
 class NormalizeColumns(TabularProc):
     "Subtract the mean and divide by the standard deviation of the training rows, column by column."
     order, _learned = 2, ('means', 'stds')
@@ -245,13 +279,13 @@ class NormalizeColumns(TabularProc):
     def decodes(self, to):
         for n in to.cont_names: to[n] = to[n] * self.stds[n] + self.means[n]
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #32d35ed8
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #2231c80a
 def as_proc(p): # a step, its class, a function of a `Table`, or `Normalize`
     "`p` as a step for tables."
     if p is Normalize or isinstance(p, Normalize): return NormalizeColumns()
     return p() if isinstance(p, type) else p if isinstance(p, Transform) else Transform(p)
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #8e168cad
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #0fdce4b9
 def check_clip(answer # your class
               )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."

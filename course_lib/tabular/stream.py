@@ -6,7 +6,7 @@
 __all__ = ['Counts', 'ColumnFacts', 'kept_aside', 'ParquetRows', 'parquet_files', 'fit_steps', 'StreamDataset', 'StreamLoader',
            'check_largest']
 
-# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #4cd77efe
+# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #0d5b9936
 import copy
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from fastcore.foundation import L
 from ..data.transforms import Categorize, CategoryMap, RegressionSetup
 from .core import TabularPandas, _as_numbers, _check_names, _named, _parts_of_target
 from .data import TabDataLoader, TableDataset, TabularDataLoaders
-from .procs import Categorify, FillMissing, FillStrategy, NormalizeColumns, _in_order, _listed, as_proc
+from course_lib.tabular.procs import (Categorify, FillMissing, FillStrategy, NormalizeColumns, _in_order, _listed,
+    as_proc)
 
 # %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #db27d1c8
 class Counts:
@@ -135,7 +136,7 @@ def parquet_files(files # a file, a folder of files, or a list of files
         if not f.is_file(): raise FileNotFoundError(f'There is no file {str(f)!r}')
     return found
 
-# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #84bb8b36
+# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #d5d87da8
 def fit_steps(rows:ParquetRows, # training rows
               procs, cat_names, cont_names, y_names, # as for `TabularPandas`
               y_block=None,     # kind of target
@@ -152,14 +153,15 @@ def fit_steps(rows:ParquetRows, # training rows
         _check_names(df, [*cats, *conts, *ys], 'the file')
         n, targets = n + len(df), targets or _parts_of_target(df, ys, y_block)
         for c in conts: facts[c].add(_as_numbers(df[c]))
-        for c in cats: values[c].update(dict.fromkeys(df[c].dropna().unique().tolist()))
+        for c in cats:
+            for v, times in df[c].value_counts().items(): values[c][v] = values[c].get(v, 0) + times
         _no_gaps(df, ys)
         for t, names in targets: _see_target(t, names, df, values)
     if not n: raise ValueError('no training rows: all are kept aside, or the files are empty')
     for t, names in targets: _end_target(t, names, values)
     return _fitted(steps, cats, conts, ys, targets, facts, values), n
 
-# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #06f93db1
+# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #d618cc1c
 def _no_gaps(df, ys):
     "The number of rows; ValueError where a target is missing."
     for c in ys:
@@ -187,7 +189,7 @@ def _fitted(steps, cats, conts, ys, targets, facts, values):
             gappy = {c: v for c, v in fills.items() if facts[c].gaps}
             p.na_dict, p.others = gappy, {c: v for c, v in fills.items() if c not in gappy}
         elif isinstance(p, Categorify):
-            p.classes = {c: CategoryMap(['#na#', *_in_order(values[c])], sort=False) for c in cats}
+            p.classes = {c: CategoryMap(['#na#', *_chosen(p, c, values[c])], sort=False) for c in cats}
             p.classes |= {c: CategoryMap(['#na#', False, True], sort=False) for c in made}
         else:
             both = {c: facts[c].filled(fills.get(c, 0.)) for c in conts}
@@ -197,6 +199,10 @@ def _fitted(steps, cats, conts, ys, targets, facts, values):
     to.targets, to.made = targets, made
     to.items = pd.DataFrame({c: np.zeros(0, np.int8) for c in [*to.x_names, *to.y_names]})
     return to
+
+def _chosen(p, c, times):
+    found = _in_order(times)
+    return p.choose(c, found, [times[v] for v in found]) if p._limited(found, sum(times.values())) else found
 
 def _fill_value(fill, c, f):
     if fill.fill_strategy is FillStrategy.constant:
@@ -293,7 +299,7 @@ def from_parquet(cls:TabularDataLoaders,
     second = first.new(rest, bs=max(bs, 1024), shuffle=False, drop_last=False, split_idx=1)
     return cls(first, second, path=path, device=device)
 
-# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #ba7d90ed
+# %% ../../nbs/4_tables_and_text/12_larger_than_memory.ipynb #5904a3b5
 def check_largest(answer # your class
                  )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
