@@ -216,8 +216,8 @@ def choose(self:Categorify, n, values, counts): # column; its values in training
     if self.max_n and len(often) > self.max_n:
         often = np.sort(often[np.argsort(-counts[often], kind='stable')[:self.max_n]])
     if not self.max_n and self.min_count < 2:
-        print(f'category {n!r} has {len(values):,} values in {counts.sum():,} rows: each learns from few. Leave it out, '
-              'or Categorify(max_n=1000), Categorify(min_count=5), Categorify(n_hash=1000)')
+        print(f'category {n!r} has {len(values):,} values in {counts.sum():,} rows: each learns from few. '
+              'Leave it out, or Categorify(max_n=1000), Categorify(min_count=5), Categorify(n_hash=1000)')
     return [values[i] for i in often]
 
 # %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #1dda8a0b
