@@ -166,20 +166,20 @@ def year_of(titles): # a Series like 'Alien (1979)'; NaN where there is no year
     "The year at the end of each title."
     return titles.str.extract(r'\((\d{4})\)\s*$')[0].astype(float)
 
-# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #181bf459
+# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #7f31551a
 class Tower(Module, Configurable):
     "From facts to factors and bias."
     def __init__(self, n_facts:int,      # numbers that come in
                  n_factors:int,          # of the model it joins
                  hidden:int=0):          # activations between; 0: a linear map
         parts = [nn.Linear(n_facts, hidden), nn.ReLU()] if hidden else []
-        self.layers, self.start = nn.Sequential(*parts, nn.Linear(hidden or n_facts, n_factors + 1)), None
+        self.layers = nn.Sequential(*parts, nn.Linear(hidden or n_facts, n_factors + 1))
         nn.init.zeros_(self.layers[-1].weight)
     def forward(self, facts): # rows × facts
         out = self.layers(facts)
         return FactorTable(out[:, :-1], out[:, -1])
 
-# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #a7b10c2d
+# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #e8ea3662
 def fit_tower(tower:Tower,    # changed in place
               facts,          # rows × facts of the side that it stands for: films, say
               other:FactorTable,     # the trained other side: users, then
@@ -195,7 +195,8 @@ def fit_tower(tower:Tower,    # changed in place
     with torch.no_grad():
         left = ratings.mean() - other.bias[cols].mean() if y_range is None else torch.tensor(0.)
         tower.layers[-1].bias[-1] = left
-    opt = torch.optim.AdamW(tower.parameters(), lr, weight_decay=wd)
+    weights, biases = ([p for p in tower.parameters() if (p.ndim > 1) == many] for many in (True, False))
+    opt = torch.optim.AdamW([dict(params=weights, weight_decay=wd), dict(params=biases, weight_decay=0.)], lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs)
     for _ in range(epochs):
         loss = F.mse_loss(rate_pairs(tower(facts), rows, other, cols, y_range), ratings)
