@@ -35,6 +35,7 @@ class Result:
     seconds:float                        # time from reading the data to the last metric
     settings:dict=field(default_factory=dict) # arguments of the recipe
     files:dict[str, str]=field(default_factory=dict) # what was written -> where
+    steps:list[dict]=field(default_factory=list) # what was done one after the other, and what each step brought
     learn:object=field(default=None, repr=False) # the trained learner
 
 # %% ../../nbs/8_scaling_up/02_recipes.ipynb #721ac210
@@ -136,6 +137,7 @@ def submit_test(learn,         # a trained learner of pictures
                 file:str|Path, # table to write, .csv or .csv.gz
                 valid:Sequence, # pictures that stand in where there is no folder `test`
                 kind:str='probabilities', tta:int=0, # see `submission`; augmented copies of each picture
+                change=None,   # function of the predictions, applied before they are written
                 **kwargs       # for `submission`: thresh, id_name …
                )->Path:        # the file
     "Predict the pictures without labels and write the submission, checked against the sample if there is one."
@@ -145,6 +147,7 @@ def submit_test(learn,         # a trained learner of pictures
         files = list(valid)
     dl = learn.dls.test_dl(files)
     preds, _ = learn.tta(dl=dl, n=tta) if tta else learn.get_preds(dl=dl)
+    if change is not None: preds = change(preds)
     df = submission(preds, _names(files, Path(path)), learn.dls.vocab, kind, **kwargs)
     return write_submission(df if sample is None else as_sample(df, sample), file, sample)
 
