@@ -11,16 +11,18 @@ from common import declare_operators, main, warm_files
 spec = dict(
     title='An epoch on the same pictures',
     what='resnet18 from scratch at 128 pixels, batches of 64, Resize(128), aug_transforms(), ImageNet\'s Normalize, one cycle at 2e-3, '
-         'validation and accuracy included; the round is the seed.',
+         'validation and accuracy included, then get_preds and tta(n=4) on the validation set; the round is the seed.',
     sides=dict(ours='course_lib (precision as it chooses)',
                fastai='fastai',
                ours_fp32='course_lib in float32',
                limit='bare loop on random tensors, bf16 and channels_last',
                limit_fp32='bare loop on random tensors, float32'),
     measures=dict(first=dict(text='seconds, first epoch (with decoding)', better='low'), later=dict(text='seconds, later epochs', better='low'),
-                  preds=dict(text='seconds, get_preds', better='low'), accuracy=dict(text='accuracy', better='high', quality=True),
+                  preds=dict(text='seconds, get_preds', better='low'),
+                  tta=dict(text='seconds, tta with four copies', better='low'), tta_accuracy=dict(text='accuracy with TTA', better='high', quality=True),
+                  accuracy=dict(text='accuracy', better='high', quality=True),
                   train_loss=dict(text='training loss', better='low', quality=True), valid_loss=dict(text='validation loss', better='low', quality=True)),
-    ratios=[['ours', 'fastai', 'later', None], ['ours', 'fastai', 'first', None], ['ours', 'fastai', 'preds', None],
+    ratios=[['ours', 'fastai', 'later', None], ['ours', 'fastai', 'first', None], ['ours', 'fastai', 'preds', None], ['ours', 'fastai', 'tta', None],
             ['ours_fp32', 'fastai', 'later', None], ['ours', 'limit', 'later', None], ['ours_fp32', 'limit_fp32', 'later', None]],
     rounds=2, threads='cores', data='sample', epochs=3,
     real=dict(rounds=2, epochs=2, sides=['ours', 'fastai']))
@@ -45,10 +47,14 @@ def trained(args, learn, callback):
     start = time.perf_counter()
     with learn.no_bar(): preds, targets = learn.get_preds()
     took = time.perf_counter() - start
+    start = time.perf_counter()
+    with learn.no_bar(): mixed, _ = learn.tta(n=4)
+    looks = time.perf_counter() - start
+    tta_accuracy = (mixed.argmax(1) == targets).float().mean().item()
     again = (preds.argmax(1) == targets).float().mean().item()
     assert abs(again - float(accuracy)) < 0.02, f'get_preds says {again}, the table {accuracy}'
     later = sorted(clock.times[1:])
-    return dict(first=clock.times[0], later=later[len(later) // 2], preds=took, accuracy=float(accuracy), train_loss=float(train_loss),
+    return dict(first=clock.times[0], later=later[len(later) // 2], preds=took, tta=looks, accuracy=float(accuracy), tta_accuracy=tta_accuracy, train_loss=float(train_loss),
                 valid_loss=float(valid_loss), epoch_seconds=clock.times)
 
 
