@@ -42,13 +42,17 @@ def read_table(file:str|Path,  # .csv, .tsv (either may end in .gz), .parquet or
     except pd.errors.EmptyDataError: raise ValueError(f'{file.name} is empty') from None
     except pd.errors.ParserError as e: raise ValueError(f'{file.name} is no table: {e}') from None
 
-# %% ../../nbs/4_tables_and_text/13_any_table.ipynb #d56d6e54
+# %% ../../nbs/4_tables_and_text/13_any_table.ipynb #d20fb460
 def _between(file):
-    "Comma or semicolon, whichever the first line has more of."
-    import gzip
+    "Comma or semicolon, whichever the first line has more of; ValueError where two columns have one name."
+    import csv, gzip
     opened = (gzip.open if file.suffix == '.gz' else open)(file, 'rt', encoding='utf-8', errors='replace')
     with opened as f: top = f.readline()
-    return ';' if top.count(';') > top.count(',') else ','
+    sep = ';' if top.count(';') > top.count(',') else ','
+    names = next(csv.reader([top.strip()], delimiter=sep), [])
+    if twice := sorted({n for n in names if n and names.count(n) > 1}): # pandas would rename them silently
+        raise ValueError(f'{file.name}: several columns have the same name: {_named(twice)}. Rename them')
+    return sep
 
 def _binary(file, kind, chunk):
     import pyarrow as pa
