@@ -124,9 +124,9 @@ def _long_closures(df, days=6):
     run = ((order.Open != order.Open.groupby(order.Store).shift()) | (order.Store != order.Store.shift())).cumsum()
     return ((order.Open == 0) & (run.groupby(run).transform('size') >= days)).astype(int)
 
-# %% ../../nbs/4_tables_and_text/10_rossmann.ipynb #36e128f9
-cat_names = '''Store DayOfWeek Year Month Week Day StateHoliday StoreType Assortment State PromoInterval Promo SchoolHoliday
-    Promo2Now CompetitionMonths Promo2Weeks'''.split()
+# %% ../../nbs/4_tables_and_text/10_rossmann.ipynb #975ebdb7
+cat_names = '''Store DayOfWeek Year Month Week Day StateHoliday StoreType Assortment State PromoInterval Promo
+    SchoolHoliday Promo2Now CompetitionMonths Promo2Weeks'''.split()
 cont_names = [*'''CompetitionDistance Max_TemperatureC Mean_TemperatureC Precipitationmm Mean_Humidity
     Max_Wind_SpeedKm_h CloudCover trend trend_country Elapsed Dayofyear DaysLeft PromoDay'''.split(),
     *(f'{way}{e}' for e in events for way in ('After', 'Before')),
