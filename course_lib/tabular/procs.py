@@ -41,16 +41,17 @@ def df_shrink(df:pd.DataFrame,     # not changed
     "The same table with each column in the smallest type that holds its values."
     return df.copy(deep=False).assign(**{n: _narrow(df[n], obj2cat, int2uint) for n in df.columns if n not in skip})
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #af43de31
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #3eaad189
 def _narrow(col, obj2cat=True, int2uint=False):
     "A column in the smallest type that holds its values."
     kind = col.dtype
     if isinstance(kind, np.dtype) and kind.kind == 'i':
-        low, high = (col.min(), col.max()) if len(col) else (0, 0)
+        x = col.to_numpy()
+        low, high = (int(x.min()), int(x.max())) if len(x) else (0, 0)
         sizes = 'u1 u2 u4 u8' if int2uint and low >= 0 else 'i1 i2 i4 i8'
         return col.astype(next(t for t in sizes.split() if np.iinfo(t).min <= low and high <= np.iinfo(t).max))
     if isinstance(kind, np.dtype) and kind.kind == 'f':
-        fits = kind.itemsize > 4 and not (col.abs() > np.finfo(np.float32).max).any()
+        fits = kind.itemsize > 4 and not (np.abs(col.to_numpy()) > np.finfo(np.float32).max).any()
         return col.astype(np.float32) if fits else col
     if not obj2cat or not (kind == object or isinstance(kind, pd.StringDtype)): return col
     return col.astype('category') if pd.api.types.infer_dtype(col, skipna=True) == 'string' else col
@@ -200,7 +201,7 @@ class Categorify(TabularProc):
     def decodes(self, to):
         for n in to.cat_names: to[n] = np.array([*self.classes[n], None], dtype=object)[:-1][to[n].to_numpy()]
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #c4fdb181
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #10ad1b09
 @patch
 def _limited(self:Categorify, found, n_rows):
     "Is there anything to leave out, or to warn of?"
