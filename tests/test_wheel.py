@@ -42,6 +42,8 @@ def test_contents(built):
     ours = {p.relative_to(root).as_posix() for p in (root/'course_lib').rglob('*.py')}
     assert not (missing := sorted(ours - set(inside))), f'not in the wheel: {missing}; folders need an __init__.py: run `make export`'
     assert any(o.endswith('LICENSE') for o in inside)
+    weights = [o for o in zipfile.ZipFile(wheel).infolist() if o.filename.endswith('.safetensors')]
+    assert [o.filename for o in weights] == ['course_lib/vision/course_small.safetensors'] and weights[0].file_size <= 3e6
     for names in (inside, tarfile.open(archive).getnames()):
         assert not [o for o in names if o.endswith('.ipynb') or '/tests/' in o or o.startswith('tests/')]
     for path in (wheel, archive): assert path.stat().st_size < megabytes * 1e6, f'{path.name}: {path.stat().st_size / 1e6:.1f} MB'

@@ -14,7 +14,7 @@ __all__ = ['archs', 'model_meta', 'resnet_split', 'half_split', 'resnet18', 'res
            'has_pool_type', 'cut_model', 'feature_shape', 'num_features_model', 'min_size', 'adapt_channels',
            'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body', 'check_plain_net']
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #e74b9217
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #457719e5
 import contextlib, difflib, http.client, importlib, inspect, itertools, re, sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +90,7 @@ def register_arch(name:str,       # as `vision_learner(dls, name)` will know it
         return register(build, name)
     return add
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #603e9076
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #79fc14dc
 def course_small_split(m:nn.Module # body and head
                       )->list[list]: # lists of parameters
     "Three groups: the stem with the first stage; the other stages; the head."
@@ -101,7 +101,7 @@ def course_small_split(m:nn.Module # body and head
 def course_small(num_classes:int=10,  # scores that come out
                  width:int=32         # channels of the first layer; the last has 7 times as many
                 )->nn.Sequential:
-    "A compact ResNet for pictures from 32 to 160 pixels (1.3 million parameters)."
+    "A compact ResNet for pictures from 32 to 160 pixels (1.3 million parameters); weights come with the library."
     blocks = [ResidualBlock(width, width * 2, stride=2), ResidualBlock(width * 2, width * 4, stride=2),
               ResidualBlock(width * 4, width * 4), ResidualBlock(width * 4, width * 7, stride=2)]
     return nn.Sequential(ConvLayer(3, width), *blocks, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -235,13 +235,13 @@ def _fetch(name, path, url):
             f'the trained weights of {name} are not on this machine and could not be downloaded ({e}). Get {url} '
             f'elsewhere and put it in {path.parent}, or start untrained with pretrained=False.') from None
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #e72c84c5
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #14e9c493
 def _read_state(path):
     "The tensors in a .pth or .safetensors file; runs no code from it."
-    if path.suffix == '.safetensors':
+    try:
+        if path.suffix != '.safetensors': return torch.load(path, map_location='cpu', weights_only=True)
         from safetensors.torch import load_file
         return load_file(path)
-    try: return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: # damaged files raise a dozen different errors
         raise RuntimeError(f'{path} cannot be read as weights ({type(e).__name__}): delete it and try again') from None
 
@@ -270,7 +270,7 @@ def load_weights(model:nn.Module,   # the whole network, with its own last layer
         raise RuntimeError(f'{path or source} does not fit {arch.__name__}: {why}') from None
     return model
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #a4a68e9b
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #9af2e9cb
 _pools = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d)
 
 def has_pool_type(m:nn.Module # any module
@@ -320,7 +320,7 @@ def min_size(m:nn.Module,   # a body
         else: fails = size
     return works
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #311e010a
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #e54e5192
 def adapt_channels(weight:torch.Tensor, # first convolution, (nf, 3, ks, ks)
                    n_in:int             # channels of your pictures
                   )->torch.Tensor:      # (nf, n_in, ks, ks)
@@ -330,7 +330,7 @@ def adapt_channels(weight:torch.Tensor, # first convolution, (nf, 3, ks, ks)
     extra = weight.new_zeros(len(weight), n_in - 3, *weight.shape[2:]) # as if the others were not there
     return torch.cat([weight, extra], 1)
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #972b79de
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #e6417eab
 def adapt_stats(stats:tuple, # means and deviations of three channels
                 n_in:int     # channels of your pictures
                )->tuple[list, list]:
@@ -356,7 +356,7 @@ def _set_first_conv(body, n_in, trained):
     setattr(body.get_submodule(parent), child, new)
     return body
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #7b1c433b
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #ecab6ced
 def make_net(arch:str|Callable,       # see `get_arch`
              pretrained:bool=True,    # with trained weights?
              weights=None,            # which: see `load_weights`
@@ -412,7 +412,7 @@ def create_body(arch:str|Callable|nn.Module, # architecture, or a model as it is
         cut = pooling[-1]
     return _set_first_conv(cut_model(model, cut), n_in, pretrained)
 
-# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #c14de9f9
+# %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #d44846d4
 def check_plain_net(answer:Callable # your function: () -> model
                    )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
