@@ -1,0 +1,19 @@
+"Dog breeds on real photographs from a mirror: a shortened run, with a floor."
+import os
+
+import pytest
+
+pytestmark = [pytest.mark.real,
+              pytest.mark.skipif(not os.environ.get('COURSE_LIB_MIRROR'), reason='COURSE_LIB_MIRROR names no mirror of real data')]
+
+
+def test_dogbreeds(monkeypatch, tmp_path):
+    "120 breeds from 800 photographs: not much, but more than nothing, and a file to send in."
+    monkeypatch.delenv('COURSE_LIB_DATA', raising=False)
+    monkeypatch.setenv('COURSE_LIB_HOME', str(tmp_path/'cache'))
+    from course_lib.apps.dogbreeds import train
+    result = train('real', head=10, epochs=1, more=1, whole=1, larger=64, tta=1, submit=tmp_path/'breeds.csv.gz')
+    alike = result.baselines['each breed alike']
+    assert result.metrics['top5'] > 1.5 * alike['top5'] and result.metrics['log_loss'] < alike['log_loss'], result.summary()
+    import pandas as pd
+    assert pd.read_csv(tmp_path/'breeds.csv.gz').shape == (200, 121)
