@@ -341,7 +341,7 @@ def _draw_shop(said):
     plt.plot(said.Date, said.forecast, '.--', lw=.8, label='forecast')
     plt.gcf().set_size_inches(8, 2.8); plt.xticks(rotation=30); plt.legend(); plt.ylabel('sales')
 
-# %% ../../nbs/4_tables_and_text/10_rossmann.ipynb #291825f3
+# %% ../../nbs/4_tables_and_text/10_rossmann.ipynb #9b484cc7
 def check_blend_sales(answer # your function: (forecasts, forecasts, sales) -> weight
                      )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this lesson."
