@@ -27,3 +27,12 @@ def test_planet():
     from course_lib.apps.planet import train
     result = train('real', epochs=6, more=1, larger=96, tta=2)
     assert result.metrics['f2'] > max(.72, result.baselines['the most frequent tags, always']['f2'] + .08), result.summary()
+
+
+def test_rossmann():
+    "The competition's tables (100 shops), one net, shortened: far better than group means, near what boosting reaches."
+    from course_lib.apps.rossmann import train
+    result = train('real', epochs=4, nets=1, boost=False)
+    means = result.baselines['means by shop, weekday and promotion']['rmspe']
+    assert abs(means - .1384) < 1e-3, 'the joins, or the last six weeks, are not what they were'
+    assert result.metrics['rmspe'] < .118, result.summary()
