@@ -10,7 +10,10 @@ from ..basics import *
 from .core import *
 from .data import *
 from .dates import *
+from .embeddings import *
+from .ensemble import *
 from .explain import *
+from .joins import *
 from .learner import *
 from .model import *
 from .procs import *
