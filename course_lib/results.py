@@ -147,7 +147,7 @@ def source(self:Measured)->str: # one line
     return (f'{quick}Measured on {r["date"]} ({machine}; Python {with_["python"]}, {packages}) '
             f'by `{r["command"]}`: median (smallest to largest) of {r["rounds"]} runs each, in turns.')
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #83ba40ed
+# %% ../nbs/8_scaling_up/03_measured.ipynb #e5b263f4
 @patch
 def _repr_markdown_(self:Measured):
     if not self: return f'*{self.missing}.*'
@@ -176,7 +176,7 @@ def measured(name:str,             # a benchmark: 'engine', 'imports', 'pictures
     if file is None or not file.exists(): return Measured(name)
     return Measured(name, json.loads(file.read_text(encoding='utf-8')))
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #acc31f1d
+# %% ../nbs/8_scaling_up/03_measured.ipynb #b42d0c30
 def all_measured(folder:str|Path=None # where the results are: see `results_folder`
                 ): # DataFrame: a row for each ratio of each benchmark
     "All ratios there are, with the date of each."
@@ -187,7 +187,7 @@ def all_measured(folder:str|Path=None # where the results are: see `results_fold
     columns = ['name', 'of', 'to', 'measure', 'median', 'low', 'high', 'n', 'target', 'date']
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
-# %% ../nbs/8_scaling_up/03_measured.ipynb #140dcce5
+# %% ../nbs/8_scaling_up/03_measured.ipynb #a5466e71
 def check_verdict(answer:Callable, # your function: Spread -> text
                  )->str:           # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
