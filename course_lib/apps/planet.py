@@ -15,15 +15,13 @@ import torch
 
 import course_lib.callback.lr_find   # gives learners `lr_find`
 import course_lib.callback.schedule  # … and `fit_one_cycle`
-from .recipe import Result, data_folder
+from .recipe import Result, check_files, data_folder, submit_test
 from .report import Page, figure_of
 from ..data.block import MultiCategoryBlock
 from ..data.external import URLs
-from ..data.transforms import get_image_files
 from ..interpret import Interpretation
 from ..losses import BCEWithLogitsLossFlat
 from ..metrics import FBetaMulti
-from ..submission import submission, write_submission
 from ..torch_core import get_grid, set_seed
 from ..vision.augment import Resize, aug_transforms
 from ..vision.data import ImageDataLoaders
@@ -141,7 +139,7 @@ def show_mistakes(interp,         # an `Interpretation` of tags
 
 # %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #dd266396
 def read_tags(path:str|Path,   # folder with labels.csv and a folder of pictures (train, images or train-jpg)
-              drop:bool=False, # leave out rows without a picture or without tags, and say how many
+              drop:bool=False, # leave out rows without a picture or tags, and all but the first of one id
              ):                # DataFrame: image_name, tags, file (below `path`)
     "The table of tags, with the file of each picture."
     import pandas as pd
@@ -155,11 +153,13 @@ def read_tags(path:str|Path,   # folder with labels.csv and a folder of pictures
     if lacks := [c for c in ('image_name', 'tags') if c not in df]:
         raise ValueError(f'{table.name} has no column {lacks[0]!r}: rename one of its columns, {list(df)}')
     df['file'] = folder + '/' + df.image_name + '.jpg'
-    bad = {'no tags': df.tags.fillna('').str.strip() == '', 'no picture': ~df.file.map(lambda o: (path/o).exists())}
+    bad = {'no tags': df.tags.fillna('').str.strip() == '', 'no picture': ~df.file.map(lambda o: (path/o).exists()),
+           'an id that was there before': df.image_name.duplicated()}
     for what, rows in bad.items():
         if rows.any() and not drop: raise ValueError(_rows(df[rows], what, len(df)))
-    keep = ~(bad['no tags'] | bad['no picture'])
-    if not keep.all(): print(f'left out {(~keep).sum()} of {len(df)} rows: without tags or without a picture')
+    keep = ~pd.DataFrame(bad).any(axis=1)
+    why = ', '.join(what for what, rows in bad.items() if rows.any())
+    if why: print(f'left out {(~keep).sum()} of {len(df)} rows: {why}')
     return df[keep].reset_index(drop=True)
 
 def _rows(df, what, n):
@@ -200,7 +200,7 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (the competitio
           lr:float=1e-2,          # highest learning rate
           tta:int=4,              # turned copies of each tile when predicting
           pretrained:bool=False,  # start from trained weights? They are downloaded once.
-          drop:bool=False,        # leave out rows without a picture or without tags
+          drop:bool=False,        # leave out rows without a picture or tags, or with an id that was there before
           submit:str=None,        # write tags of the tiles in `test` (or of validation) to this .csv or .csv.gz
           seed:int=0,             # the same seed gives the same numbers
           out:str=None,           # folder for model and page; by default nothing is written
@@ -227,9 +227,7 @@ def _check(settings, out, submit):
     "Refuse what cannot be meant before the training, not after it."
     for name in ('epochs', 'more', 'size', 'larger', 'bs', 'lr', 'tta'):
         if not settings[name] > 0: raise ValueError(f'{name} should be above 0, got {settings[name]}')
-    if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
-    if submit is not None and not str(submit).endswith(('.csv', '.csv.gz')):
-        raise ValueError(f'submit={submit} should end in .csv or .csv.gz')
+    check_files(out, submit)
 
 # %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #37c600c2
 def _judged(learn, tta, result, start, path, submit, out):
@@ -241,17 +239,12 @@ def _judged(learn, tta, result, start, path, submit, out):
     same, _ = always_the_same(_targets(learn.dls.train_ds), targs)
     result.baselines = {'the most frequent tags, always': dict(f2=same)}
     result.seconds = time.perf_counter() - start
-    if submit is not None: result.files['submission'] = str(_submit(learn, path, thresh, tta, submit))
+    if submit is not None:
+        files = [path/o for o in learn.dls.valid.items.file]
+        how = dict(kind='tags', thresh=thresh, id_name='image_name', tta=tta)
+        result.files['submission'] = str(submit_test(learn, path, submit, files, **how))
     if out is not None: _write(result, Path(out), preds, targs, thresh)
     return result
-
-def _submit(learn, path, thresh, tta, file):
-    test = next((path/o for o in ('test', 'test-jpg') if (path/o).is_dir()), None)
-    files = get_image_files(test) if test else [path/o for o in learn.dls.valid.items.file]
-    if test is None: print(f'{path.name} has no folder test: the submission holds the {len(files)} tiles of validation')
-    preds, _ = learn.tta(dl=learn.dls.test_dl(files), n=tta)
-    df = submission(preds, files, learn.dls.vocab, kind='tags', thresh=thresh, id_name='image_name')
-    return write_submission(df, file, next(iter(path.glob('sample_submission*.csv')), None) if test else None)
 
 # %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #1d64b8d5
 def _write(result, out, preds, targs, thresh):
