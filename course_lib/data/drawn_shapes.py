@@ -63,7 +63,7 @@ def cifar(dest:Path,       # folder to fill: train|test/<shape>/*.png and labels
             for i in range(n): draw_shape(name, [seed, s, k, i], noise).save(dest/split/name/f'{i:04}.png')
     (dest/'labels.txt').write_text('\n'.join(shapes) + '\n')
 
-# %% ../../nbs/0_start/04g_drawn_shapes.ipynb #0de15897
+# %% ../../nbs/0_start/04g_drawn_shapes.ipynb #63356818
 def check_half_disc(answer # your function: arrays x, y -> array of bool
                    )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
@@ -71,4 +71,5 @@ def check_half_disc(answer # your function: arrays x, y -> array of bool
     got = np.asarray(answer(x, y)).tolist()
     if got == [True, False, False, True]: return 'all good'
     if got[1]: return 'the point (-0.5, 0.1) is in the left half'
-    return 'the point (0.9, 0.9) is farther than 1 from the centre' if got[2] else 'both (0.5, 0.5) and (0.1, -0.2) are inside'
+    if got[2]: return 'the point (0.9, 0.9) is farther than 1 from the centre'
+    return 'both (0.5, 0.5) and (0.1, -0.2) are inside'
