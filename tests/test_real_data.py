@@ -15,11 +15,11 @@ def real_data(monkeypatch, tmp_path):
 
 
 def test_dogscats():
-    "Lesson 1 on photographs, from nothing: well above a coin, and the majority is half."
+    "Lesson 1 on photographs, with the backbone that the library brings, shortened: the majority is half."
     from course_lib.apps.dogscats import train
-    result = train('real', epochs=12)
+    result = train('real', epochs=2, more=0, tta=2)
     assert result.baselines['majority class']['accuracy'] == .5
-    assert result.metrics['accuracy'] > .62, result.summary()
+    assert result.metrics['accuracy'] > .78, result.summary()
 
 
 def test_planet():
