@@ -16,7 +16,7 @@ from torch import nn
 
 import course_lib.callback.lr_find   # gives learners `lr_find`
 import course_lib.callback.schedule  # … and `fit_one_cycle`
-from .recipe import Result, data_folder, majority_share
+from .recipe import Result, check_files, data_folder, majority_share, submit_test
 from .report import Page, figure_of, png_bytes
 from ..data.external import URLs
 from ..data.transforms import get_image_files, parent_label
@@ -105,13 +105,14 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
           lr:float=1e-2,          # highest learning rate
           tta:int=4,              # augmented copies of each picture when predicting
           pretrained:bool=True,   # start from trained weights? Torchvision's are downloaded once.
+          submit:str=None,        # write probabilities of the pictures in `test` to this .csv or .csv.gz
           seed:int=0,             # the same seed gives the same numbers
           out:str|Path=None,      # folder for model, figures and page; by default nothing is written
          )->Result:
     "Cats and dogs, or any folders of pictures of your own: which kind is it?"
-    settings = {k: v for k, v in locals().items() if k not in ('data', 'out')}
+    settings = {k: v for k, v in locals().items() if k not in ('data', 'submit', 'out')}
     check_settings(**{k: settings[k] for k in ('epochs', 'size', 'larger', 'bs', 'lr', 'tta')})
-    if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
+    check_files(out, submit)
     start, path = time.perf_counter(), data_folder(URLs.DOGS, data)
     set_seed(seed, reproducible=True)
     learn = vision_learner(picture_loaders(path, size, bs, seed=seed), arch, pretrained=pretrained, metrics=accuracy)
@@ -119,6 +120,8 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     steps = train_in_steps(learn, epochs, more, lr, pretrained, lambda: picture_loaders(path, larger, bs, seed=seed))
     result = judged(Result('dogscats', str(data), {}, {}, 0, settings, steps=steps, learn=learn), tta)
     result.seconds = time.perf_counter() - start
+    if submit is not None:
+        result.files['submission'] = str(submit_test(learn, path, submit, learn.dls.valid.items, tta=tta))
     return result if out is None else write_run(result, out, rates)
 
 # %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #1ab2197f
@@ -169,7 +172,7 @@ def write_run(result:Result,  # what was trained
     for name, (fig, *_) in drawn.items(): (out/'figures'/f'{name}.png').write_bytes(png_bytes(fig))
     result.learn.path = out
     model, page = result.learn.export('model.pkl'), report(result, drawn).save(out/'report.html')
-    result.files = dict(model=str(model), page=str(page))
+    result.files |= dict(model=str(model), page=str(page))
     return result
 
 # %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #ad1058d8
