@@ -227,7 +227,7 @@ def onboarding(items:FactorTable,      # the trained items
         open_ = open_ - known[asked[-1]] * torch.outer(v, v) / (1 + v @ x[asked[-1]])
     return asked
 
-# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #f887d4fa
+# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #a94e8b59
 @torch.no_grad()
 def factor_tables(model)->tuple: # an `EmbeddingDotBias`; users and items, each a FactorTable, and y_range
     "The two sides of a trained model, by position, and its range: what `fold_in` and the others here work with."
@@ -235,7 +235,7 @@ def factor_tables(model)->tuple: # an `EmbeddingDotBias`; users and items, each 
     (u, u_bias), (i, i_bias) = side(model.of_users, model.u_weight), side(model.of_items, model.i_weight)
     return FactorTable(u, u_bias[:, 0]), FactorTable(i, i_bias[:, 0] + model.offset), model.y_range
 
-# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #a6c718b1
+# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #4c7931c7
 def export_embeddings(path,       # a name that ends in .csv, .parquet or .tsv
                       names,      # one a row
                       side:FactorTable,  # factors and biases, as many
@@ -258,7 +258,7 @@ def export_embeddings(path,       # a name that ends in .csv, .parquet or .tsv
     part.replace(path)
     return path
 
-# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #d04efc3e
+# %% ../../nbs/5_collaborative_filtering/16_cold_start.ipynb #180d4705
 def check_variance(answer, # your function (x, v, l2, noise) -> m variances
                   )->str:  # what to look at next, or 'all good'
     "Check the exercise on uncertainty."

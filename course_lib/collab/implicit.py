@@ -22,7 +22,7 @@ from ..learner import Learner
 from ..metrics import Metric
 from ..torch_core import Configurable, Module, register, set_seed
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #9ac92e35
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #ddf6ed25
 def sample_negatives(seen:Interactions, # what users have
                      users,             # a vector of user numbers
                      n:int=4,           # items for each
@@ -60,7 +60,7 @@ def _from_the_rest(seen, user, n, weights):
     if not left.sum() > 0: raise ValueError(f'user number {int(user)} has every item: there is nothing to draw from')
     return left.multinomial(n, replacement=True)
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #3a1d652c
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #0b7609bb
 @register
 def bce_loss(scores, # bs × items: one that the user has, the others drawn by chance
              targ):  # bs: the place of that one
@@ -83,7 +83,7 @@ def softmax_loss(scores, # bs × items: one that the user has, the others drawn 
 
 implicit_losses = {'bce': bce_loss, 'bpr': bpr_loss, 'softmax': softmax_loss}
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #71069b95
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #15c39e01
 class PairLoader:
     "Batches of (user, an item the user has, items drawn by chance), and the place of the first: 0."
     def __init__(self, pairs:Interactions,     # what to learn
@@ -113,7 +113,7 @@ class PairLoader:
             torch.manual_seed(self.seed)
             return sample_negatives(self.known, users, self.n_neg, self.weights)
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #3991392e
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #beebef3b
 class ImplicitDataLoaders(DataLoaders):
     "Loaders for a log of who had to do with what."
     @classmethod
@@ -160,7 +160,7 @@ def _checked(df, user, item, rating, least):
     if not liked.any(): raise ValueError(f'no {rating} reaches min_rating={least}: the highest is {df[rating].max()}')
     return df, liked
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #b64c431c
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #acbefbc9
 class DotScore(Module, Configurable):
     "Scores of items for a user: factors times factors, and the item's bias."
     def __init__(self, n_users:int,     # how many
@@ -176,7 +176,7 @@ class DotScore(Module, Configurable):
         users = torch.as_tensor(users, device=self.i_bias.weight.device)
         return torch.addmm(self.i_bias.weight.T, self.u_weight(users), self.i_weight.weight.T)
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #73a22326
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #a3b3ca55
 class ListMetric(Metric):
     "One of `rank_metrics`, from all scores of all users, at the end of each epoch."
     def __init__(self, kind:str='ndcg', # 'precision', 'recall', 'hit', 'ndcg', 'mrr', 'map' or 'coverage'
@@ -200,7 +200,7 @@ def lists_of(learn, # a learner of an `ImplicitDataLoaders`; or any with `dls` a
     "All `rank_metrics` of a learner's lists, judged by what was held out."
     with torch.no_grad(): return rank_metrics(learn.model.scores, learn.dls.held_out, learn.dls.seen, k)
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #215c0c4b
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #75c39ca7
 class ImplicitLearner(Learner):
     "A learner whose scores make lists."
 
@@ -219,7 +219,7 @@ def implicit_learner(dls:ImplicitDataLoaders, # from `ImplicitDataLoaders.from_d
     return ImplicitLearner(dls, model, loss_func=implicit_losses[loss], metrics=metrics, lr=lr, wd=wd, wd_bn_bias=True,
                            **kwargs)
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #7f6bedb2
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #bfe5412d
 def _number(name, names, what):
     "The number of a name; an error that offers the nearest ones."
     if name in names: return names.index(name)
@@ -250,7 +250,7 @@ def similar(self:ImplicitLearner, item, # as in the data
     best = cosine.topk(min(n, len(d.items) - 1))
     return pd.DataFrame({d.item_name: [d.items[j] for j in best.indices.tolist()], 'cosine': best.values.numpy()})
 
-# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #6231f839
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #fd924e17
 def check_hardest(answer, # your function (scores, n) -> places
                  )->str:  # what to look at next, or 'all good'
     "Check the exercise on hard negatives."
