@@ -23,9 +23,9 @@ from ..tabular.data import TabDataLoader, TableDataset, TabularDataLoaders
 from ..tabular.procs import Categorify, NormalizeColumns
 from ..torch_core import Configurable, name_of, recipe, to_config
 
-# %% ../../nbs/5_collaborative_filtering/12_ratings_to_batches.ipynb #f06222f7
+# %% ../../nbs/5_collaborative_filtering/12_ratings_to_batches.ipynb #0307e25d
 class TabularCollab(TabularPandas):
-    "Ratings as a table: user and item are categories, numbers only those of a rating (its time), the rating the target."
+    "Ratings as a table: user and item are categories, numbers those of a rating (its time), the rating the target."
     with_cont = False
 
 class RatingsDataset(TableDataset):
@@ -62,10 +62,10 @@ class RatingsLoader(TabDataLoader):
         if self.dataset.n_inp == 1: b = b[0], torch.zeros(len(b[0]), 0), *b[1:]
         return super().table_of(b, max_n)
 
-# %% ../../nbs/5_collaborative_filtering/12_ratings_to_batches.ipynb #47e29ae2
+# %% ../../nbs/5_collaborative_filtering/12_ratings_to_batches.ipynb #e0afb86b
 def check_ratings(df:pd.DataFrame,        # one row a rating
                   names:list,             # columns of user, item and rating
-                  duplicates:str='last',  # of a pair rated twice keep the 'last' or the 'first' row, the 'mean', or 'keep' all
+                  duplicates:str='last',  # of a pair rated twice: the 'last' or 'first' row, the 'mean', or 'keep' all
                  )->pd.DataFrame:
     "The ratings that can be used; ValueError says which rows cannot, and what to do."
     rules = ('last', 'first', 'mean', 'keep')
@@ -74,7 +74,8 @@ def check_ratings(df:pd.DataFrame,        # one row a rating
     for n in names:
         if (gaps := df[n].isna()).any():
             rows = ', '.join(map(str, df.index[gaps][:5]))
-            raise ValueError(f'{gaps.sum()} of {len(df)} ratings have no {n!r} (rows {rows}{"…" if gaps.sum() > 5 else ""}). '
+            rows += '…' if gaps.sum() > 5 else ''
+            raise ValueError(f'{gaps.sum()} of {len(df)} ratings have no {n!r} (rows {rows}). '
                              f'Leave them out: df.dropna(subset={list(names)})')
     twice = df.duplicated(names[:2], keep='last' if duplicates in ('last', 'keep', 'mean') else 'first')
     if duplicates == 'keep' or not twice.any(): return df

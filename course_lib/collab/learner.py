@@ -19,7 +19,7 @@ from ..losses import MSELossFlat
 from ..tabular.model import get_emb_sz, tabular_config
 from ..torch_core import register
 
-# %% ../../nbs/5_collaborative_filtering/13c_training_on_ratings.ipynb #d99e17a7
+# %% ../../nbs/5_collaborative_filtering/13c_training_on_ratings.ipynb #8716c53e
 def collab_learner(dls:CollabDataLoaders,
                    n_factors:int=50,      # numbers that describe each user and each item
                    use_nn:bool=False,     # a network instead of a dot product
@@ -64,8 +64,9 @@ def _check_range(dls, y_range):
         if not len(part): continue
         least, most = part.ratings.min().item(), part.ratings.max().item()
         if least < low or most > high:
-            raise ValueError(f'ratings in {name} run from {least:g} to {most:g}, outside y_range={tuple(y_range)}: a sigmoid '
-                             f'could never give them. Widen it, e.g. y_range=({min(low, least):g}, {max(high, most) + .5:g})')
+            wide = f'({min(low, least):g}, {max(high, most) + .5:g})'
+            raise ValueError(f'ratings in {name} run from {least:g} to {most:g}, outside y_range={tuple(y_range)}: a '
+                             f'sigmoid could never give them. Widen it, e.g. y_range={wide}')
 
 # %% ../../nbs/5_collaborative_filtering/13c_training_on_ratings.ipynb #a9f13aca
 @register
@@ -79,7 +80,7 @@ class CollabLearner(Learner):
         if isinstance(m, EmbeddingDotBias) and not hasattr(m, 'classes') and hasattr(self.dls, 'classes'):
             m.classes, m.user, m.item = self.dls.classes, self.dls.user_name, self.dls.item_name
 
-# %% ../../nbs/5_collaborative_filtering/13c_training_on_ratings.ipynb #b98f1bb0
+# %% ../../nbs/5_collaborative_filtering/13c_training_on_ratings.ipynb #3bea33db
 @patch
 def predict(self:CollabLearner,
             row,   # a dict or row of a DataFrame with user and item; or a tuple (user, item)
@@ -89,7 +90,8 @@ def predict(self:CollabLearner,
     if isinstance(row, tuple): row = {dls.user_name: row[0], dls.item_name: row[1]}
     names = [dls.user_name, dls.item_name]
     if lost := [n for n in names if n not in row]: raise ValueError(f'a pair needs {lost[0]!r}: {dict(row)}')
-    rating = self.predict_pairs([row[names[0]]], [row[names[1]]], cont=[row[n] for n in dls.cont_names if n in row] or None)
+    cont = [row[n] for n in dls.cont_names if n in row] or None
+    rating = self.predict_pairs([row[names[0]]], [row[names[1]]], cont=cont)
     return {n: row[n] for n in names}, rating.item(), rating[0]
 
 @patch
@@ -119,10 +121,9 @@ def predict_pairs(self:CollabLearner,
     "The ratings that these users would give these items."
     users, items = self.rows_of(users, False, unknown), self.rows_of(items, True, unknown)
     if len(users) != len(items): raise ValueError(f'{len(users)} users and {len(items)} items do not make pairs')
-    device, self.model.training = self.model_device, False
     self.model.eval()
-    x = torch.stack([users, items], 1).to(device)
-    more = () if not len(self.dls.cont_names) else (self.encoded_cont(cont).expand(len(x), -1).to(device),)
+    x = torch.stack([users, items], 1).to(self.model_device)
+    more = (self.encoded_cont(cont).expand(len(x), -1).to(x.device),) if len(self.dls.cont_names) else ()
     return self.model(x, *more).reshape(-1).cpu()
 
 @patch(as_prop=True)
@@ -137,8 +138,8 @@ def encoded_cont(self:CollabLearner, cont=None # numbers of a rating, as in the 
     names = list(self.dls.cont_names)
     if cont is None: return torch.zeros(1, len(names))
     if len(cont) != len(names): raise ValueError(f'{len(cont)} numbers for {names}')
-    procs = {k: v for p in self.dls.procs.fs if hasattr(p, 'means') for k, v in ((n, (p.means[n], p.stds[n])) for n in names)}
-    return torch.tensor([[(v - procs[n][0]) / procs[n][1] for n, v in zip(names, cont)]], dtype=torch.float32)
+    p = next(p for p in self.dls.procs.fs if hasattr(p, 'means'))
+    return torch.tensor([[(v - p.means[n]) / p.stds[n] for n, v in zip(names, cont)]], dtype=torch.float32)
 
 # %% ../../nbs/5_collaborative_filtering/13c_training_on_ratings.ipynb #f807fd1a
 @patch

@@ -33,14 +33,15 @@ def _rows(self:CollabLearner, names, is_item):
     n = self.dls.n_items if is_item else self.dls.n_users
     return torch.arange(1, n) if names is None else self.rows_of(names, is_item)
 
-# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #7083fc98
+# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #63f3b56b
 @patch
 def seen_by(self:CollabLearner, user # the name of a user
            )->pd.DataFrame:          # items and ratings in the data, best first
     "What a user has rated, in training and validation."
     to, row = [dl.dataset.to for dl in self.dls.loaders], self.rows_of(user, False).item()
     names = [self.dls.item_name, self.dls.rating_name]
-    if not sum(map(len, to)): raise ValueError('a learner from a file holds no ratings: pass exclude_seen=False, or seen=[...]')
+    if not sum(map(len, to)):
+        raise ValueError('a learner from a file holds no ratings: pass exclude_seen=False, or seen=[...]')
     own = [t.items[t.items[self.dls.user_name] == row][names] for t in to]
     own = pd.concat([o.assign(row=o[names[0]]) for o in own])
     own[names[0]] = [self.dls.classes[names[0]][i] for i in own.row]
@@ -59,13 +60,15 @@ def recommend(self:CollabLearner,
     if n < 1: raise ValueError(f'n={n}: how many items should be recommended?')
     rows, scores = self._rows(items, True), self.pred_matrix([user], items, cont)[0]
     known = self.rows_of(seen, True) if seen is not None else torch.zeros(0, dtype=torch.int64)
-    if exclude_seen: known = torch.cat([known, torch.tensor(self.seen_by(user).row.to_numpy(dtype=np.int64, copy=True))])
+    if exclude_seen:
+        own = self.seen_by(user).row.to_numpy(dtype=np.int64, copy=True)
+        known = torch.cat([known, torch.from_numpy(own)])
     scores = scores.masked_fill(torch.isin(rows, known), -torch.inf)
     best = scores.topk(min(n, int((scores > -torch.inf).sum())))
     names = [self.dls.classes[self.dls.item_name][i] for i in rows[best.indices].tolist()]
     return pd.DataFrame({self.dls.item_name: names, 'prediction': best.values.numpy()})
 
-# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #503f3af2
+# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #25c9419c
 @patch
 def similar(self:CollabLearner,
             item,              # the name of an item (or of a user)
@@ -83,15 +86,16 @@ def similar(self:CollabLearner,
     cosines[[0, row]] = -torch.inf
     if least: cosines[torch.bincount(ds.items if is_item else ds.users, minlength=n_rows).cpu() < least] = -torch.inf
     best = cosines.topk(min(n, int((cosines > -torch.inf).sum())))
-    return pd.DataFrame({col: [self.dls.classes[col][i] for i in best.indices.tolist()], 'cosine': best.values.numpy()})
+    names = [self.dls.classes[col][i] for i in best.indices.tolist()]
+    return pd.DataFrame({col: names, 'cosine': best.values.numpy()})
 
-# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #fd494057
+# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #04169a8e
 @patch
 def because(self:CollabLearner,
             user,           # the name of a user
             item,           # the name of a recommended item
             n:int=3,        # how many reasons
-           )->pd.DataFrame: # items the user has rated, the rating, what would be expected without taste, and the weight
+           )->pd.DataFrame: # items rated, the rating, what would be expected without taste, cosine and weight
     "The ratings of a user that speak most for an item."
     if not hasattr(self.model, 'weight'): raise TypeError('a network cannot be taken apart like this: use_nn=False')
     own, name = self.seen_by(user), self.dls.rating_name
@@ -106,7 +110,7 @@ def because(self:CollabLearner,
     out['weight'] = (out[name] - out.expected) * out.cosine
     return out[out.weight > 0].sort_values('weight', ascending=False).head(n).reset_index(drop=True)
 
-# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #4381dda9
+# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #cd8b3b59
 def check_varied(answer # your function: (names, likeness, n, most) -> list
                 )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
@@ -114,4 +118,5 @@ def check_varied(answer # your function: (names, likeness, n, most) -> list
     got = list(answer(['a1', 'a2', 'b1', 'a3', 'c1', 'b2'], likeness, 3, .5))
     if got[:1] != ['a1']: return f'the best is always taken: a1, not {got[:1]}'
     if got != ['a1', 'b1', 'c1']: return f'one of each letter is wanted: a1, b1, c1, not {", ".join(got)}'
-    return 'all good' if len(answer(['a1', 'a2'], likeness, 3, .5)) == 1 else 'when nothing is left, the list stays short'
+    if len(answer(['a1', 'a2'], likeness, 3, .5)) != 1: return 'when nothing is left, the list stays short'
+    return 'all good'

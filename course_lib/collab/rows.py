@@ -25,7 +25,7 @@ def rows_step(p,         # a table: changed in place
     grad_sum.index_add_(0, rows, grad.square().mean(1, keepdim=True))
     p.data.index_add_(0, rows, grad.div_(grad_sum[rows].sqrt_().add_(1e-8)), alpha=-lr)
 
-# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #c3831111
+# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #ca5fc22e
 class _RowAdagrad(optim.Optimizer):
     "Steps of rows by `rows_step`, of everything else by Adam."
     _inner = None
@@ -46,9 +46,10 @@ class _RowAdagrad(optim.Optimizer):
         "Adam for the parameters that have whole gradients; its averages are kept in our state."
         parts = [(g, [p for p in g['params'] if p.grad is not None]) for g in self.param_groups]
         parts = [(g, ps) for g, ps in parts if ps]
-        if self._inner is None or self._inner.state is not self.state or self._which != [list(map(id, ps)) for _, ps in parts]:
+        which = [list(map(id, ps)) for _, ps in parts]
+        if self._inner is None or self._inner.state is not self.state or self._which != which:
             groups = [dict(params=ps) for _, ps in parts]
-            self._inner, self._which = _AdamW(groups, fused=_can_fuse(groups)), [list(map(id, ps)) for _, ps in parts]
+            self._inner, self._which = _AdamW(groups, fused=_can_fuse(groups)), which
             self._inner.state = self.state
         for (g, _), inner in zip(parts, self._inner.param_groups):
             inner.update(lr=g['lr'], betas=(g['mom'], g['sqr_mom']), eps=g['eps'], weight_decay=g['wd'] * g['dense'])
@@ -68,7 +69,7 @@ def RowAdagrad(params,               # as for `Adam`
     defaults = dict(lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd, rows=rows, dense=dense)
     return _RowAdagrad(_groups(params), defaults)
 
-# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #ad13207e
+# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #abd132f1
 def check_first_steps(answer # your function: n -> list of n lengths
                      )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
@@ -76,4 +77,5 @@ def check_first_steps(answer # your function: n -> list of n lengths
     if len(got) != 5: return f'five steps, not {len(got)}'
     if abs(got[0] - 1) > 1e-6: return f'the first step is as long as the rate, 1, not {got[0]:g}'
     right = [i**-.5 for i in range(1, 6)]
-    return 'all good' if max(abs(a - b) for a, b in zip(got, right)) < 1e-6 else f'the fourth step is 0.5, not {got[3]:g}'
+    good = max(abs(a - b) for a, b in zip(got, right)) < 1e-6
+    return 'all good' if good else f'the fourth step is 0.5, not {got[3]:g}'
