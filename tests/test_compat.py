@@ -318,3 +318,28 @@ learn.fit_sgdr(2, cycle_len=1, cycle_mult=1)
 learn.show_results(max_n=3)
 ''')
     assert len(n['learn'].recorder.values) == 2
+
+
+def test_ratings(run):
+    "The book's chapter on collaborative filtering, from the star to the neighbours of a film."
+    n = run('''
+from course_lib.collab import *
+from course_lib.tabular.all import *
+path = untar_data(URLs.ML_100k)
+ratings = pd.read_csv(path/'u.data', delimiter='\\t', header=None, names=['user', 'movie', 'rating', 'timestamp'])
+movies = pd.read_csv(path/'u.item', delimiter='|', encoding='latin-1', usecols=(0, 1), names=('movie', 'title'), header=None)
+dls = CollabDataLoaders.from_df(ratings.merge(movies), item_name='title', bs=512)
+dls.show_batch()
+x, y = dls.one_batch()
+unknown = dls.classes['title'].o2i['no such film']
+learn = collab_learner(dls, n_factors=50, y_range=(0, 5.5))
+learn.fit_one_cycle(1, 5e-3, wd=0.1)
+movie_bias = learn.model.i_bias.weight.squeeze()
+titles = [dls.classes['title'][i] for i in movie_bias.argsort()[:5]]
+net = collab_learner(dls, use_nn=True, y_range=(0, 5.5), layers=[100, 50])
+net.fine_tune(1)
+net.show_results()
+csv = CollabDataLoaders.from_csv(untar_data(URLs.ML_SAMPLE)/'ratings.csv')
+''')
+    assert n['x'].shape == (512, 2) and n['y'].shape == (512, 1) and n['unknown'] == 0
+    assert len(n['titles']) == 5 and isinstance(n['net'].model, n['EmbeddingNN'])

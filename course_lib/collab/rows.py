@@ -12,7 +12,7 @@ from torch import optim
 from ..optimizer import _AdamW, _can_fuse, _groups
 from ..torch_core import register
 
-# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #9c56e653
+# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #b2b41410
 def rows_step(p,         # a table: changed in place
               grad_sum,  # rows × 1: sum of squares so far: changed in place
               lr:float,  # length of a row's first step, in each of its numbers
@@ -22,10 +22,11 @@ def rows_step(p,         # a table: changed in place
     rows, grad = p.grad._indices()[0], p.grad._values()
     grad = grad * len(rows)                                     # of one rating, not of the mean over the batch
     if wd: grad.add_(p.data[rows], alpha=2 * wd)                # grad += wd * w, for every lookup
-    grad_sum.index_add_(0, rows, grad.square().mean(1, keepdim=True))
+    size = grad.square()
+    grad_sum.index_add_(0, rows, size if size.shape[1] == 1 else size.mean(1, keepdim=True))
     p.data.index_add_(0, rows, grad.div_(grad_sum[rows].sqrt_().add_(1e-8)), alpha=-lr)
 
-# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #ca5fc22e
+# %% ../../nbs/5_collaborative_filtering/13b_rows_in_use.ipynb #661d1766
 class _RowAdagrad(optim.Optimizer):
     "Steps of rows by `rows_step`, of everything else by Adam."
     _inner = None
@@ -54,6 +55,8 @@ class _RowAdagrad(optim.Optimizer):
         for (g, _), inner in zip(parts, self._inner.param_groups):
             inner.update(lr=g['lr'], betas=(g['mom'], g['sqr_mom']), eps=g['eps'], weight_decay=g['wd'] * g['dense'])
         return self._inner
+
+_RowAdagrad.step.hooked = True # torch would wrap every step into notes for its profiler
 
 @register
 def RowAdagrad(params,               # as for `Adam`
