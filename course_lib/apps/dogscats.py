@@ -98,7 +98,7 @@ def check_settings(**settings): # name -> number
 def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photographs), or a folder of class folders
           arch:str='course_small', # one of our architectures, or any of torchvision's
           epochs:int=4,           # passes through the pictures at the first size, after one with the head alone
-          more:int=2,             # … and at the second
+          more:int=None,          # … and at the second (default 2; generated pictures are easy: none)
           size:int=64,            # pixels of a side at first
           larger:int=96,          # … and later
           bs:int=32,              # pictures a batch
@@ -110,6 +110,7 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
           out:str|Path=None,      # folder for model, figures and page; by default nothing is written
          )->Result:
     "Cats and dogs, or any folders of pictures of your own: which kind is it?"
+    if more is None: more = 0 if data == 'sample' else 2
     settings = {k: v for k, v in locals().items() if k not in ('data', 'submit', 'out')}
     check_settings(**{k: settings[k] for k in ('epochs', 'size', 'larger', 'bs', 'lr', 'tta')})
     check_files(out, submit)
