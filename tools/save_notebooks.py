@@ -4,6 +4,7 @@ Pictures become palette PNGs (sharp lines need few colours); what goes to the er
 import io
 import re
 import sys
+import tempfile
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from nbs import notebooks, root, text
 from run_nb import run_apart
 
+of_one_run = rf' at 0x[0-9a-fA-F]+|{re.escape(tempfile.gettempdir())}/\w+/'   # addresses in memory, temporary folders
 small, limit = 30_000, 60_000   # bytes of one picture: what we want, what the tests allow
 
 
@@ -48,8 +50,8 @@ def tidy(path):
             data = o.get('data', {})
             if 'image/png' in data and len(old := b64decode(text(data['image/png']))) > small:
                 data['image/png'] = b64encode(shrink(old)).decode()
-            for kind in [k for k in data if k.startswith('text/')]:
-                data[kind] = re.sub(r' at 0x[0-9a-fA-F]+', '', text(data[kind])).splitlines(True)
+            for part, kind in [(data, k) for k in data if k.startswith('text/')] + ([(o, 'text')] if 'text' in o else []):
+                part[kind] = re.sub(of_one_run, '', text(part[kind])).splitlines(True)
     write_nb(nb, path)
 
 
