@@ -208,7 +208,8 @@ def api_page(found):
                        for n, e in sorted(names.items(), key=lambda o: o[0].lower()))
         parts.append(f'## {mod}\n\n<p class="minor"><a href="source/{mod}.html">source</a></p>\n<ul class="api">{rows}</ul>')
     files = [p for p in (root/'course_lib').rglob('*.py') if p.name not in ('__init__.py', '_modidx.py')]
-    sources = sorted({*by_module, *('.'.join(p.relative_to(root).with_suffix('').parts) for p in files)})
+    taught = (f'course_lib.{module(p)}' for p in notebooks() if module(p))
+    sources = sorted({*by_module, *taught, *('.'.join(p.relative_to(root).with_suffix('').parts) for p in files)})
     parts.append(toctree([f'source/{m}' for m in sources], hidden='', maxdepth=1))
     write('api.md', '\n\n'.join(parts).replace('[the index](genindex)', '<a href="genindex.html">the index</a>') + '\n')
     for mod in sources: source_page(mod)
@@ -216,7 +217,8 @@ def api_page(found):
 
 def source_page(mod):
     "A module's text with line numbers to link to."
-    path = root/(mod.replace('.', '/') + '.py')
+    stem = root/mod.replace('.', '/')
+    path = stem/'__init__.py' if stem.is_dir() else stem.with_suffix('.py')
     text = path.read_text(encoding='utf-8') if path.exists() else '# not exported yet\n'
     html = highlight(text, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).rstrip('\n').split('\n')
     body = '\n'.join(f'<span class="line" id="L{i}">{o or " "}</span>' for i, o in enumerate(html, 1))

@@ -65,8 +65,9 @@ def cells(path):
 
 
 def module(path):
-    "The module that a notebook exports to (`data.block`), or None."
-    return next((c.directives['default_exp'] for c in cells(path) if 'default_exp' in c.directives), None)
+    "The module that a notebook exports to, as it is imported (`data.block`, `collab`), or None."
+    found = next((c.directives['default_exp'] for c in cells(path) if 'default_exp' in c.directives), None)
+    return found and found.removesuffix('.__init__')
 
 
 def head(path):
