@@ -25,8 +25,8 @@ benchmarks = dict(imports='imports', engine='engine', rows='rows', decoding='dec
                   pictures='pictures', pictures_real='pictures', dogscats_real='recipe', dogbreeds_real='breeds', rossmann_real='sales', tables='tables', adult_real='adult', lists='lists', cold='cold',
                   movielens_real='movielens', ratings='ratings', ratings_many='ratings_many')   # result -> script
 peers = root/'.venv-peers'
-packages = 'torch torchvision fastai fastcore numpy pandas pillow'.split()
-of_peers = ('fastai',)   # sides whose name begins so run in the peers' environment
+packages = 'torch torchvision fastai scikit-surprise implicit fastcore numpy pandas pillow'.split()
+of_peers = ('fastai', 'surprise', 'implicit')   # sides whose name begins so run in the peers' environment
 
 
 # ---------------------------------------------------------------- where
