@@ -19,7 +19,8 @@ from ..data.block import CategoryBlock, RegressionBlock
 from ..data.transforms import Categorize, CategoryMap, EncodedMultiCategorize, RegressionSetup
 from .dates import add_datepart, get_elapsed, make_date
 from .procs import (Categorify, FillMissing, FillStrategy, NormalizeColumns, Table, TabularProc,
-    _codes_of, _factorized, _in_order, _is_categorical, _narrow, _seen, as_proc, cont_cat_split, df_shrink)
+    _codes_of, _factorized, _fitting, _in_order, _is_categorical, _is_plain_number, _narrow,
+    _seen, as_proc, cont_cat_split, df_shrink)
 from ..transform import Pipeline
 
 # %% ../../nbs/4_tables_and_text/04_tabular_pandas.ipynb #aefda284
@@ -57,6 +58,7 @@ def _named(names, n=8):
 def _as_numbers(col, reduce_memory=True):
     "A continuous column as NumPy numbers; ValueError shows values that are none."
     kind, name = col.dtype, col.name
+    if isinstance(kind, np.dtype) and kind.kind in 'iu': return _narrow(col, False) if reduce_memory else col
     if pd.api.types.is_datetime64_any_dtype(kind):
         raise ValueError(f'{name!r} holds dates: add_datepart(df, {name!r}) makes numbers of them')
     if isinstance(kind, pd.CategoricalDtype): col = col.astype(kind.categories.dtype)
@@ -107,7 +109,7 @@ def _fit_target(tfm, names, to):
     elif isinstance(tfm, EncodedMultiCategorize): tfm.setups(None)
     elif type(tfm) is Categorize:
         ranked = _is_categorical(df[names[0]])
-        codes, values = _codes_of(to, names[0])
+        codes, values = _codes_of(to, names[0], to[names[0]])
         seen = _seen(values, codes[:to.n_train])
         levels = values if ranked else _in_order(seen) if tfm.sort else seen
         if tfm.vocab is None: tfm.vocab = CategoryMap(levels, sort=False, add_na=tfm.add_na)
@@ -122,7 +124,7 @@ def _fit_target(tfm, names, to):
 def _encode_target(tfm, names, to):
     "Columns of numbers for the targets `names`."
     if type(tfm) is not Categorize: return {n: _as_numbers(to[n], to.reduce_memory) for n in names}
-    codes, values = _codes_of(to, names[0])
+    codes, values = _codes_of(to, names[0], to[names[0]])
     lost = [v for v in _seen(values, codes) if v not in tfm.vocab.o2i]
     if lost: raise ValueError(f'target {names[0]!r} has classes that training lacks: {_named(lost)}')
     number = np.array([*(tfm.vocab.o2i.get(v, -1) for v in values), -1])
@@ -157,19 +159,22 @@ class TabularPandas(Table):
         if do_setup and not self.n_train: raise ValueError('no training rows: all are kept aside. Check splits.')
         if do_setup: self.targets = _parts_of_target(df, self.y_names, y_block)
         if splits is not None:
-            self.items = (self._coded(df) if do_setup else df).iloc[np.concatenate(self.splits)]
+            order = np.concatenate(self.splits)
+            self.items = self._coded(df, order) if do_setup else df.iloc[order]
         if not inplace or splits is not None: self.items = self.items.copy(deep=False)
         if do_setup: self.setup()
 
-    def _coded(self, df):
+    def _coded(self, df, order):
         "Words as positions in a list, numbers in few bytes, before rows change places: less has to be moved."
         cats = self.cat_names if any(isinstance(p, Categorify) for p in self.procs.fs) else []
         cats = [*cats, *(names[0] for t, names in self.targets if type(t) is Categorize)]
         found = {n: _factorized(col) for n in cats if not _is_categorical(col := df[n])}
         self.coded = {n: values for n, (_, values) in found.items()}
         small = {n: codes.astype(np.min_scalar_type(-1 - len(self.coded[n]))) for n, (codes, _) in found.items()}
-        if self.reduce_memory: small |= {n: _narrow(df[n], False) for n in self.cont_names}
-        return df.assign(**small)
+        for n in self.cont_names if self.reduce_memory else ():
+            if _is_plain_number(df[n].dtype): small[n] = (x := df[n].to_numpy()).astype(_fitting(x))
+        cols = {n: (small[n] if n in small else df[n].array).take(order) for n in df}
+        return pd.DataFrame(cols, df.index.take(order), copy=False)
 
     def setup(self):
         "Learn everything from the training rows, and encode all rows."
@@ -190,7 +195,7 @@ class TabularPandas(Table):
 
 # %% ../../nbs/4_tables_and_text/04_tabular_pandas.ipynb #23cd3b8d
 def _positions(s, n):
-    s = np.asarray(list(s) if not isinstance(s, np.ndarray) else s)
+    s = np.asarray(s if isinstance(s, (np.ndarray, list)) else list(s))
     s = np.flatnonzero(s) if s.dtype == bool else s.astype(np.int64)
     if len(s) and (s.min() < -n or s.max() >= n):
         raise ValueError(f'splits name row {s.max() if s.max() >= n else s.min()}, but the table has {n} rows: they '
@@ -200,7 +205,9 @@ def _positions(s, n):
 @patch
 def _to_numbers(self:TabularPandas):
     "Numbers as NumPy numbers, targets as numbers; categories stay for `Categorify`."
-    new = {n: _as_numbers(self.items[n], self.reduce_memory) for n in self.cont_names}
+    new = {}
+    for n in self.cont_names:
+        if (col := _as_numbers(old := self.items[n], self.reduce_memory)) is not old: new[n] = col
     if self.has_y:
         for tfm, names in self.targets: new |= _encode_target(tfm, names, self)
     for n, col in new.items(): self.items[n] = col

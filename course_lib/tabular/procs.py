@@ -42,17 +42,23 @@ def df_shrink(df:pd.DataFrame,     # not changed
     return df.copy(deep=False).assign(**{n: _narrow(df[n], obj2cat, int2uint) for n in df.columns if n not in skip})
 
 # %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #3eaad189
+def _is_plain_number(kind): return isinstance(kind, np.dtype) and kind.kind in 'if'
+
+def _fitting(x, int2uint=False):
+    "The smallest type that holds these numbers."
+    if x.dtype.kind == 'f':
+        large = x.dtype.itemsize > 4 and (np.abs(x) > np.finfo(np.float32).max).any()
+        return x.dtype if large or x.dtype.itemsize <= 4 else np.dtype(np.float32)
+    low, high = (int(x.min()), int(x.max())) if len(x) else (0, 0)
+    sizes = 'u1 u2 u4 u8' if int2uint and low >= 0 else 'i1 i2 i4 i8'
+    return np.dtype(next(t for t in sizes.split() if np.iinfo(t).min <= low and high <= np.iinfo(t).max))
+
 def _narrow(col, obj2cat=True, int2uint=False):
     "A column in the smallest type that holds its values."
     kind = col.dtype
-    if isinstance(kind, np.dtype) and kind.kind == 'i':
-        x = col.to_numpy()
-        low, high = (int(x.min()), int(x.max())) if len(x) else (0, 0)
-        sizes = 'u1 u2 u4 u8' if int2uint and low >= 0 else 'i1 i2 i4 i8'
-        return col.astype(next(t for t in sizes.split() if np.iinfo(t).min <= low and high <= np.iinfo(t).max))
-    if isinstance(kind, np.dtype) and kind.kind == 'f':
-        fits = kind.itemsize > 4 and not (np.abs(col.to_numpy()) > np.finfo(np.float32).max).any()
-        return col.astype(np.float32) if fits else col
+    if _is_plain_number(kind):
+        fits = _fitting(col.to_numpy(), int2uint)
+        return col if kind == fits else col.astype(fits)
     if not obj2cat or not (kind == object or isinstance(kind, pd.StringDtype)): return col
     return col.astype('category') if pd.api.types.infer_dtype(col, skipna=True) == 'string' else col
 
@@ -147,12 +153,13 @@ class FillMissing(TabularProc):
 # %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #73090986
 from fastcore.basics import patch
 
-def _whole(col): return isinstance(col.dtype, np.dtype) and col.dtype.kind in 'iub' # such have no gaps
+def _whole(kind): return isinstance(kind, np.dtype) and kind.kind in 'iub' # such have no gaps
 
 @patch
 def encodes(self:FillMissing, to): # a `Table`
     "Fill the gaps, and add the flags."
-    gaps = {n: to[n].isna() for n in to.cont_names if n in self.na_dict or not _whole(to[n])}
+    kinds = to.items.dtypes
+    gaps = {n: to[n].isna() for n in to.cont_names if n in self.na_dict or not _whole(kinds[n])}
     for n, gap in gaps.items():
         if not gap.any(): continue
         if n not in self.na_dict and n not in self.told:
@@ -160,8 +167,9 @@ def encodes(self:FillMissing, to): # a `Table`
             self.told.add(n)
         to[n] = to[n].astype('float64').fillna(self.na_dict.get(n, self.others.get(n, 0.)))
     flags = {f'{n}_na': gaps[n] for n in self.na_dict} if self.add_col else {}
+    if not flags: return
     rest = to.items.drop(columns=[f for f in flags if f in to.items])
-    if flags: to.items = pd.concat([rest, pd.DataFrame(flags)], axis=1)
+    to.items = pd.concat([rest, pd.DataFrame(flags)], axis=1)
 
 # %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #b1728f39
 class Categorify(TabularProc):
@@ -189,8 +197,9 @@ class Categorify(TabularProc):
         "Number the values of the training rows, then change all rows; every column is read once."
         self.classes = {}
         for n in to.cat_names:
-            codes, values = _codes_of(to, n)
-            found = values if _is_categorical(to[n]) else _in_order(_seen(values, codes[:to.n_train]))
+            col = to[n]
+            codes, values = _codes_of(to, n, col)
+            found = values if _is_categorical(col) else _in_order(_seen(values, codes[:to.n_train]))
             if self._limited(found, to.n_train):
                 times = dict(zip(values, np.bincount(codes[:to.n_train] + 1, minlength=len(values) + 1)[1:].tolist()))
                 found = self.choose(n, found, [times[v] for v in found])
@@ -238,10 +247,13 @@ def _is_categorical(col): return isinstance(col.dtype, pd.CategoricalDtype)
 def _factorized(col):
     "(position of each row's value, -1 if missing; the different values, as Python objects)"
     if _is_categorical(col): return col.cat.codes.to_numpy(), col.cat.categories.tolist()
+    if getattr(col.dtype, 'storage', '') == 'pyarrow': # pandas' text: straight from Arrow, without detours
+        found = col.array.__arrow_array__().dictionary_encode().combine_chunks()
+        return found.indices.fill_null(-1).to_numpy(), found.dictionary.to_pylist()
     codes, values = pd.factorize(col)
     return codes, pd.Index(values).tolist()
 
-def _codes_of(to, n): return (to[n].to_numpy(), to.coded[n]) if n in to.coded else _factorized(to[n])
+def _codes_of(to, n, col): return (col.to_numpy(), to.coded[n]) if n in to.coded else _factorized(col)
 
 def _seen(values, codes):
     "The values that occur."
@@ -275,8 +287,10 @@ class NormalizeColumns(TabularProc):
     def encodes(self, to):
         for n in to.cont_names:
             x = to[n].to_numpy()
-            x = x.astype(np.float32 if x.dtype.kind == 'f' or x.dtype.itemsize < 4 else np.float64)
-            to[n] = ((x - self.means[n]) / self.stds[n]).astype(np.float32, copy=False)
+            x = x.astype(np.float32 if x.dtype.kind == 'f' or x.dtype.itemsize < 4 else np.float64) # a copy
+            x -= self.means[n]
+            x /= self.stds[n]
+            to[n] = x.astype(np.float32, copy=False)
     def decodes(self, to):
         for n in to.cont_names: to[n] = to[n] * self.stds[n] + self.means[n]
 
