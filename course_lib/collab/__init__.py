@@ -11,12 +11,15 @@ from .cold import *
 from .data import *
 from .implicit import *
 from .learner import *
+from .lists import *
 from .model import *
+from .newcomers import *
 from .ranking import *
 from .reading import *
 from .recommend import *
 from .rows import *
 
 # %% ../../nbs/5_collaborative_filtering/19_the_import_line.ipynb #f4cc22b3
-_parts = 'cold data implicit learner model ranking reading recommend rows'.split() # modules, not for the star
+# modules, not for the star
+_parts = 'cold data implicit learner lists model newcomers ranking reading recommend rows'.split()
 __all__ = [name for name in globals() if not name.startswith(('_', 'check_')) and name not in _parts]
