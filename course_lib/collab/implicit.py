@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['implicit_losses', 'sample_negatives', 'bce_loss', 'bpr_loss', 'softmax_loss', 'PairLoader', 'ImplicitDataLoaders',
-           'DotScore', 'ListMetric', 'lists_of', 'ImplicitLearner', 'implicit_learner', 'check_hardest']
+           'DotScore', 'ListMetric', 'lists_of', 'ImplicitLearner', 'implicit_learner', 'empty_log', 'check_hardest']
 
 # %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #98ac4008
 import difflib
@@ -20,7 +20,7 @@ from ..data.core import DataLoaders
 from ..layers import Embedding
 from ..learner import Learner
 from ..metrics import Metric
-from ..torch_core import Configurable, Module, register, set_seed
+from ..torch_core import Configurable, Module, name_of, recipe, register, set_seed, to_config
 
 # %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #ddf6ed25
 def sample_negatives(seen:Interactions, # what users have
@@ -201,6 +201,7 @@ def lists_of(learn, # a learner of an `ImplicitDataLoaders`; or any with `dls` a
     with torch.no_grad(): return rank_metrics(learn.model.scores, learn.dls.held_out, learn.dls.seen, k)
 
 # %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #75c39ca7
+@register
 class ImplicitLearner(Learner):
     "A learner whose scores make lists."
 
@@ -222,21 +223,34 @@ def implicit_learner(dls:ImplicitDataLoaders, # from `ImplicitDataLoaders.from_d
 # %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #bfe5412d
 def _number(name, names, what):
     "The number of a name; an error that offers the nearest ones."
-    if name in names: return names.index(name)
+    for o in (name, int(name) if str(name).isdigit() else name, str(name)): # 7 and '7' mean the same
+        if o in names: return names.index(o)
     near = difflib.get_close_matches(str(name), map(str, names), 3, cutoff=.4)
     raise ValueError(f'{what} {name!r} is not in the data' + (f'; near: {", ".join(near)}' if near else ''))
 
 @patch
 def recommend(self:ImplicitLearner, user,        # as in the data
               n:int=10,                          # how many
-              exclude_seen:bool=True):           # leave out what the user has
+              exclude_seen:bool=True,            # leave out what the user has
+              seen=()):                          # names to leave out besides
     "The items with the highest scores, best first."
-    import pandas as pd
     d, u = self.dls, torch.tensor([_number(user, self.dls.users, self.dls.user_name)])
+    if exclude_seen and not len(d.seen):
+        raise ValueError('a learner from a file does not know who has what: pass exclude_seen=False, or seen=[...]')
     with torch.no_grad(): scores = self.model.scores(u).cpu()
-    top = top_items(scores, min(n, len(d.items)), d.seen.rows(u) > 0 if exclude_seen else None)[0]
+    out = d.seen.rows(u) > 0 if exclude_seen else torch.zeros_like(scores, dtype=torch.bool)
+    out[0, _numbers(seen, d)] = True
+    return _listed(scores, n, out, d)
+
+def _numbers(names, dls): return [_number(o, dls.items, dls.item_name) for o in names]
+
+def _listed(scores, n, out, dls):
+    "A table of the `n` best that are not left out."
+    import pandas as pd
+    if n < 1: raise ValueError(f'n={n}: how many items should be recommended?')
+    top = top_items(scores, min(n, len(dls.items)), out)[0]
     top = top[top >= 0]
-    return pd.DataFrame({d.item_name: [d.items[i] for i in top.tolist()], 'score': scores[0, top].numpy()})
+    return pd.DataFrame({dls.item_name: [dls.items[i] for i in top.tolist()], 'score': scores[0, top].numpy()})
 
 @patch
 def similar(self:ImplicitLearner, item, # as in the data
@@ -249,6 +263,69 @@ def similar(self:ImplicitLearner, item, # as in the data
     cosine[i] = -torch.inf
     best = cosine.topk(min(n, len(d.items) - 1))
     return pd.DataFrame({d.item_name: [d.items[j] for j in best.indices.tolist()], 'cosine': best.values.numpy()})
+
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #87030932
+@patch
+def visitor(self:ImplicitLearner, items, # names: what the visitor has
+            steps:int=20                 # of L-BFGS
+           ):                            # factors: 1 × k
+    "Somebody whom training has not seen, from what they have; the model stays as it is."
+    have, m = _numbers(items, self.dls), self.model
+    users, x, b = (e.weight.detach().cpu() for e in (m.u_weight, m.i_weight, m.i_bias))
+    mean, spread = users.mean(0), users.var(0, correction=0) + 1e-4
+    w = mean.clone().requires_grad_()
+    opt = torch.optim.LBFGS([w], max_iter=steps, line_search_fn='strong_wolfe')
+    def surprise():
+        opt.zero_grad()
+        odds = F.log_softmax(x @ w + b[:, 0], 0)[have].sum()      # these items, of all
+        loss = ((w - mean)**2 / spread).sum() / 2 - odds          # and a person like others
+        loss.backward()
+        return loss
+    if have: opt.step(surprise)
+    return w.detach()[None]
+
+@patch
+def recommend_to(self:ImplicitLearner, items, # names: what somebody has
+                 n:int=10):                   # how many
+    "The items with the highest scores for somebody whom training has not seen."
+    w, m = self.visitor(items), self.model
+    scores = w @ m.i_weight.weight.detach().cpu().T + m.i_bias.weight.detach().cpu().T
+    out = torch.zeros_like(scores, dtype=torch.bool)
+    out[0, _numbers(items, self.dls)] = True
+    return _listed(scores, n, out, self.dls)
+
+# %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #77f3e11f
+@recipe
+def empty_log(users:list,      # names
+              items:list,      # names
+              user_name:str,   # column
+              item_name:str):  # column
+    "Loaders without a log, which still know the names."
+    dls = ImplicitDataLoaders((), ())
+    dls.users, dls.items, dls.user_name, dls.item_name = users, items, user_name, item_name
+    dls.train_pairs = dls.held_out = dls.seen = Interactions([], [], n_users=len(users), n_items=len(items))
+    return dls
+
+@patch
+def to_config(self:ImplicitDataLoaders)->dict: # JSON-able
+    "The names, written down."
+    made = {k: to_config(getattr(self, k)) for k in ('users', 'items', 'user_name', 'item_name')}
+    return {'$new': name_of(empty_log), 'args': made}
+
+@patch
+def predict_table(self:ImplicitLearner, df, # rows with the columns of user and item
+                  keep=()):                 # other columns to copy
+    "User, item and score of each row; NaN for a name that training lacks."
+    import pandas as pd
+    d, m = self.dls, self.model
+    cols = list(dict.fromkeys([d.user_name, d.item_name, *keep]))
+    if lost := [c for c in cols if c not in df]:
+        raise ValueError(f'the pairs have no column {lost[0]!r}, but {list(df)}')
+    at = [pd.Series(range(len(v)), v).reindex(df[c]).to_numpy() for c, v in zip(cols, (d.users, d.items))]
+    known, out = ~np.isnan(at[0] + at[1]), np.full(len(df), np.nan)
+    x = torch.tensor(np.stack(at, 1)[known]).long().to(m.i_bias.weight.device)
+    with torch.no_grad(): out[known] = m(x)[:, 0].cpu().numpy()
+    return df[cols].reset_index(drop=True).assign(score=out)
 
 # %% ../../nbs/5_collaborative_filtering/15_implicit_feedback.ipynb #fd924e17
 def check_hardest(answer, # your function (scores, n) -> places
