@@ -227,7 +227,8 @@ def predict_rows(model:str|Path,  # a file that `train` wrote
     if out is not None and kind not in (',', '\t', 'parquet'):
         raise ValueError(f'out={out} should end in .csv or .parquet')
     learn, first, n = load_learner(model), None, 0
-    if not hasattr(learn.dls, 'y_names'): raise ValueError(f'{model} is no model of a table: it cannot read {rows}')
+    if not hasattr(learn, 'predict_table') and not hasattr(learn.dls, 'y_names'):
+        raise ValueError(f'{model} is no model of a table: it cannot read {rows}')
     kept = [k.strip() for k in keep.split(',') if k.strip()]
     parts = (_predicted(learn, df, kept) for df in read_table(rows, chunk) if len(df))
     with _writer(out, kind) as write:
@@ -240,6 +241,7 @@ def predict_rows(model:str|Path,  # a file that `train` wrote
 
 def _predicted(learn, df, keep):
     if lost := [k for k in keep if k not in df]: raise ValueError(f'keep: the rows have no column {lost[0]!r}')
+    if hasattr(learn, 'predict_table'): return learn.predict_table(df, keep) # pairs of users and items
     name, vocab = learn.dls.y_names[0], learn.dls.vocab
     with learn.no_bar():
         preds, _, decided = learn.get_preds(dl=learn.dls.test_dl(df, with_labels=False), with_decoded=True)

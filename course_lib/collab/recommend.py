@@ -110,6 +110,20 @@ def because(self:CollabLearner,
     out['weight'] = (out[name] - out.expected) * out.cosine
     return out[out.weight > 0].sort_values('weight', ascending=False).head(n).reset_index(drop=True)
 
+# %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #3297d32c
+@patch
+def predict_table(self:CollabLearner,
+                  df:pd.DataFrame, # rows with the columns of user and item (and of numbers, if training had some)
+                  keep=(),         # other columns to copy
+                 )->pd.DataFrame:  # user, item, prediction
+    "The rating of each row; a name that training lacks is predicted without it."
+    names = [self.dls.user_name, self.dls.item_name]
+    cols = list(dict.fromkeys([*names, *keep]))
+    if lost := [c for c in [*cols, *self.dls.cont_names] if c not in df]:
+        raise ValueError(f'the pairs have no column {lost[0]!r}, but {list(df)}')
+    with self.no_bar(): preds, _ = self.get_preds(dl=self.dls.test_dl(df))
+    return df[cols].reset_index(drop=True).assign(prediction=preds.reshape(-1).float().numpy())
+
 # %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #cd8b3b59
 def check_varied(answer # your function: (names, likeness, n, most) -> list
                 )->str: # what to look at next, or 'all good'
