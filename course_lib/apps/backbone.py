@@ -12,6 +12,7 @@ import json
 import subprocess
 import time
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,8 +30,9 @@ from ..data.transforms import IntToFloatTensor, Normalize, get_image_files, pare
 from ..learner import Learner
 from ..losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropy
 from ..metrics import accuracy
+from ..optimizer import SGD
 from ..torch_core import TensorCategory, TensorImage, set_seed
-from ..vision.augment import Brightness, Contrast, Flip, RandomErasing, RandomResizedCropGPU
+from ..vision.augment import Flip, RandomResizedCropGPU
 from ..vision.core import PILImage, image2tensor
 from ..vision.models import archs, get_arch, load_weights, model_meta
 
@@ -68,7 +70,7 @@ def small_picture_loaders(path,              # folder with `train` and `test` (o
                           stats,             # means and deviations that the pictures are normalised with
                           bs:int=256,        # pictures a batch
                           size:int=32,       # pixels a side
-                          min_scale:float=0.5, # the smallest crop, as a share of the area
+                          min_scale:float=0.7, # the smallest crop, as a share of the area
                          )->DataLoaders:
     "Loaders of small pictures, augmented a batch at a time."
     path = Path(path)
@@ -77,8 +79,7 @@ def small_picture_loaders(path,              # folder with `train` and `test` (o
         raise FileNotFoundError(f'{path} should hold the folders train and test, and in each one folder a class')
     train, valid = (sorted(get_image_files(o)) for o in (path/'train', held_out))
     vocab = sorted(set(map(parent_label, train)))
-    tfms = [IntToFloatTensor(), RandomResizedCropGPU(size, min_scale), Flip(), Brightness(.2), Contrast(.2),
-            RandomErasing(.25, sh=.25), Normalize.from_stats(*stats)]
+    tfms = [IntToFloatTensor(), RandomResizedCropGPU(size, min_scale), Flip(), Normalize.from_stats(*stats)]
     return DataLoaders.from_dsets(pictures_as_tensors(train, vocab), pictures_as_tensors(valid, vocab), bs=bs,
                                   after_batch=tfms)
 
@@ -159,10 +160,10 @@ lesson = 7   # which lesson teaches this: the command asks
 
 def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a folder of `train` and `test`
           arch:str='course_small', # one of our own architectures
-          epochs:int=16,       # passes through the training pictures
+          epochs:int=15,       # passes through the training pictures
           bs:int=256,          # pictures a batch
-          lr:float=6e-3,       # highest learning rate
-          wd:float=0.1,        # weight decay
+          lr:float=0.25,       # highest learning rate (of SGD)
+          wd:float=5e-4,       # L2 penalty on the weights
           seed:int=0,          # the same seed gives the same numbers
           resume:bool=False,   # go on where a run that was broken off stopped (in `out`)
           out:str=None,        # folder for the weights and a checkpoint; by default nothing is written
@@ -177,7 +178,7 @@ def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a f
     set_seed(seed)
     dls = small_picture_loaders(path, model_meta[build]['stats'], bs)
     learn = Learner(dls, build(len(dls.vocab)), loss_func=LabelSmoothingCrossEntropy(0.1), metrics=accuracy,
-                    cbs=GrowPictures({0: 24, 0.6: 32}))
+                    opt_func=partial(SGD, decouple_wd=False), cbs=GrowPictures({0: 24, 0.25: 32}))
     if out is not None:
         learn.path = Path(out)
         learn.add_cb(CheckpointCallback(resume=resume))

@@ -9,7 +9,7 @@ __all__ = ['archs', 'model_meta', 'resnet_split', 'half_split', 'resnet18', 'res
            'squeezenet1_0', 'squeezenet1_1', 'alexnet', 'mobilenet_v2', 'mobilenet_v3_small', 'mobilenet_v3_large',
            'convnext_tiny', 'convnext_small', 'convnext_base', 'convnext_large', 'efficientnet_b0', 'efficientnet_b1',
            'efficientnet_b2', 'efficientnet_b3', 'efficientnet_b4', 'efficientnet_b5', 'efficientnet_b6',
-           'efficientnet_b7', 'load_torchvision', 'ResidualBlock', 'default_split', 'register_arch',
+           'efficientnet_b7', 'load_torchvision', 'HalvingBlock', 'default_split', 'register_arch',
            'course_small_split', 'course_small', 'check_groups', 'get_arch', 'weights_file', 'load_weights',
            'has_pool_type', 'cut_model', 'feature_shape', 'num_features_model', 'min_size', 'adapt_channels',
            'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body', 'check_plain_net']
@@ -54,18 +54,17 @@ def load_torchvision(): # the module `torchvision`, with `torchvision.models`
     return sys.modules['torchvision']
 
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #f1962386
-class ResidualBlock(Module):
-    "Two 3×3 convolutions beside a shortcut, added (He and others, 2015). Starts out as the shortcut alone."
+class HalvingBlock(Module):
+    "Convolve, keep the strongest of four, then add what one more convolution finds (after D. Page's DAWNBench net, 2018)."
     def __init__(self,
-                 ni:int, nf:int, # channels in and out
-                 stride:int=1    # 2 halves the picture
+                 ni:int, nf:int # channels in and out
                 ):
-        last = ConvLayer(nf, nf, act_cls=None, norm_type=NormType.BatchZero) # starts as 0
-        self.convs = nn.Sequential(ConvLayer(ni, nf, stride=stride), last)
-        same = ni == nf and stride == 1
-        self.shortcut = nn.Identity() if same else ConvLayer(ni, nf, 1, stride=stride, act_cls=None)
-        self.act = nn.ReLU(inplace=True)
-    def forward(self, x): return self.act(self.convs(x) + self.shortcut(x))
+        conv = nn.Conv2d(ni, nf, 3, padding=1, bias=False) # pooled first: the norm then has a quarter of the work
+        self.halve = nn.Sequential(conv, nn.MaxPool2d(2), nn.BatchNorm2d(nf), nn.ReLU(inplace=True))
+        self.more = ConvLayer(nf, nf)
+    def forward(self, x):
+        x = self.halve(x)
+        return x + self.more(x)
 
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #7169f1e0
 archs = {}      # name -> function that builds the network, untrained
@@ -93,19 +92,19 @@ def register_arch(name:str,       # as `vision_learner(dls, name)` will know it
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #79fc14dc
 def course_small_split(m:nn.Module # body and head
                       )->list[list]: # lists of parameters
-    "Three groups: the stem with the first stage; the other stages; the head."
+    "Three groups: the stem with the first block; the other blocks; the head."
     return [params(m[0][:2]), params(m[0][2:]), params(m[1:])]
 
 @register_arch('course_small', cut=-2, split=course_small_split, stats=cifar_stats,
                weights=Path(course_lib.__file__).parent/'vision'/'course_small.safetensors')
 def course_small(num_classes:int=10,  # scores that come out
-                 width:int=32         # channels of the first layer; the last has 7 times as many
+                 width:int=32         # channels of the first layer; the last has 8 times as many
                 )->nn.Sequential:
-    "A compact ResNet for pictures from 32 to 160 pixels (1.3 million parameters); weights come with the library."
-    blocks = [ResidualBlock(width, width * 2, stride=2), ResidualBlock(width * 2, width * 4, stride=2),
-              ResidualBlock(width * 4, width * 4), ResidualBlock(width * 4, width * 7, stride=2)]
+    "A compact residual network for small pictures (1.3 million parameters); weights come with the library."
+    sizes = [width, 2 * width, 5 * width, 8 * width]
+    blocks = [HalvingBlock(ni, nf) for ni, nf in itertools.pairwise(sizes)]
     return nn.Sequential(ConvLayer(3, width), *blocks, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-                         nn.Linear(width * 7, num_classes))
+                         nn.Linear(sizes[-1], num_classes))
 
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #be08785f
 def _split_at(n, inner=False):
