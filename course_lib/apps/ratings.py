@@ -197,6 +197,9 @@ def _draw_map(learn):
     ax = plt.gca()
     ax.scatter(*places.T, s=8, color='grey')
     ax.set(xlabel='first component', ylabel='second component')
+    ax.figure.set_dpi(110) # as `add_figure` writes it
+    ax.figure.canvas.draw()
+    ax.figure.set_layout_engine('none') # what is measured now should stay where it is
     label_points(ax, *places.T, [names[i][:28] for i in top.tolist()], size=6)
 
 def _ends(learn, n=5, least=20):
