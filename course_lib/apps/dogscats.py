@@ -26,7 +26,7 @@ from ..metrics import accuracy
 from ..torch_core import set_seed
 from ..vision.augment import Flip, Resize, aug_transforms
 from ..vision.data import ImageDataLoaders
-from ..vision.learner import vision_learner
+from ..vision.learner import arch_norm, vision_learner
 from ..vision.models import register_arch
 
 # %% ../../nbs/1_cats_and_dogs/01_three_lines.ipynb #76acc7d1
@@ -45,10 +45,11 @@ def picture_loaders(path:str|Path,   # a folder of class folders, or one with `t
                     bs:int=32,       # pictures a batch
                     valid_pct:float=0.2, # share kept for validation if there is no `valid` folder
                     seed:int=0,      # decides which pictures these are
+                    arch:str='course_small', # its pictures were normalised with …
                    )->ImageDataLoaders:
     "Loaders for folders of pictures: in training cropped at random, mirrored, turned a little, and lit."
     split = all((Path(path)/part).is_dir() for part in ('train', 'valid'))
-    tfms = aug_transforms(size=size, min_scale=0.5, max_warp=0.1)
+    tfms = [*aug_transforms(size=size, min_scale=0.5, max_warp=0.1), *arch_norm(arch)]
     return ImageDataLoaders.from_folder(path, valid_pct=None if split else valid_pct, seed=seed, bs=bs,
                                         item_tfms=Resize(size * 5 // 4), batch_tfms=tfms)
 
@@ -116,9 +117,10 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     check_files(out, submit)
     start, path = time.perf_counter(), data_folder(URLs.DOGS, data)
     set_seed(seed, reproducible=True)
-    learn = vision_learner(picture_loaders(path, size, bs, seed=seed), arch, pretrained=pretrained, metrics=accuracy)
+    def loaders(size): return picture_loaders(path, size, bs, seed=seed, arch=arch)
+    learn = vision_learner(loaders(size), arch, pretrained=pretrained, metrics=accuracy)
     rates = None if out is None else figure_of(learn.lr_find, num_it=60)   # leaves no trace in the learner
-    steps = train_in_steps(learn, epochs, more, lr, pretrained, lambda: picture_loaders(path, larger, bs, seed=seed))
+    steps = train_in_steps(learn, epochs, more, lr, pretrained, lambda: loaders(larger))
     result = judged(Result('dogscats', str(data), {}, {}, 0, settings, steps=steps, learn=learn), tta)
     result.seconds = time.perf_counter() - start
     if submit is not None:

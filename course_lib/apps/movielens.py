@@ -53,21 +53,24 @@ def train(data:str='sample',   # 'sample' (drawn), 'real' (MovieLens, 100,836 ra
           bs:int=64,           # ratings a batch
           lr:float=5e-3,       # highest learning rate
           wd:float=.1,         # decay of the rows in use
+          newcomer:str=None,   # CSV of titles and ratings of somebody new: list ten films for them
+          ask:int=0,           # list so many films to ask newcomers about
           seed:int=0,          # the same seed gives the same numbers
           out:str=None,        # folder for model and page; by default nothing is written
          )->RatingsResult:
     "MovieLens: films for everybody, with reasons."
-    settings = {k: v for k, v in locals().items() if k not in ('data', 'out')}
+    settings = {k: v for k, v in locals().items() if k not in ('data', 'newcomer', 'out')}
     for name in ('n_factors', 'epochs', 'bs', 'lr'):
         if not settings[name] > 0: raise ValueError(f'{name} should be above 0, got {settings[name]}')
     if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
+    if newcomer is not None and not Path(newcomer).is_file(): raise FileNotFoundError(f'no such file: {newcomer}')
     start, (ratings, movies) = time.perf_counter(), film_tables(data_folder(URLs.ML_LATEST_SMALL, data))
     set_seed(seed, reproducible=True)
     learn = fit_ratings(film_loaders(ratings, movies, seed, bs), n_factors, epochs, lr, wd)
     user = ratings.userId.value_counts().index[0] if user is None else user
     film = ratings.title.value_counts().index[0] if film is None else film
     result = RatingsResult('movielens', str(data), {}, {}, 0, settings, learn=learn)
-    return judged(result, start, user, film, None, out)
+    return judged(result, start, user, film, None, out, newcomer, ask)
 
 # %% ../../nbs/5_collaborative_filtering/18_movielens.ipynb #43967afa
 def check_for_all(answer # your function: people × films -> position of a film

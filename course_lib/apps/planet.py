@@ -15,6 +15,7 @@ import torch
 
 import course_lib.callback.lr_find   # gives learners `lr_find`
 import course_lib.callback.schedule  # … and `fit_one_cycle`
+from .dogbreeds import weights_here
 from .recipe import Result, check_files, data_folder, submit_test
 from .report import Page, figure_of
 from ..data.block import MultiCategoryBlock
@@ -25,7 +26,7 @@ from ..metrics import FBetaMulti
 from ..torch_core import get_grid, set_seed
 from ..vision.augment import Resize, aug_transforms
 from ..vision.data import ImageDataLoaders
-from ..vision.learner import vision_learner
+from ..vision.learner import arch_norm, vision_learner
 from ..vision.models import course_small, course_small_split, register_arch
 
 # %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #0029d818
@@ -81,7 +82,7 @@ def tile_net(num_classes:int=13, # scores that come out
 
 def tag_learner(dls,                # loaders whose targets are tags
                 arch:str='tile_net', # any architecture
-                pretrained:bool=False, # start from trained weights? They are downloaded once.
+                pretrained:bool=False, # start from trained weights?
                 metrics=None,       # besides F2 at 0.2
                ):                   # a `Learner`
     "A learner for tags that reports F2."
@@ -176,13 +177,14 @@ def tag_loaders(path:str|Path,  # see `read_tags`
                 bs:int=16,      # tiles a batch
                 seed:int=0,     # decides which tiles are kept aside
                 drop:bool=False, # see `read_tags`
+                arch:str='course_small', # its pictures were normalised with …
                )->ImageDataLoaders:
     "Loaders of tagged tiles, turned in all eight ways in training; a fifth is kept aside."
-    df = read_tags(path, drop)
+    df, tfms = read_tags(path, drop), aug_transforms(flip_vert=True, max_warp=0, max_rotate=0, max_zoom=1.05)
     names = sorted({t for cell in df.tags for t in cell.split()})
     dls = ImageDataLoaders.from_df(df, path, fn_col='file', label_col='tags', label_delim=' ', seed=seed, bs=bs,
                                    y_block=MultiCategoryBlock(vocab=names), item_tfms=Resize(size),
-                                   batch_tfms=aug_transforms(flip_vert=True, max_warp=0, max_rotate=0, max_zoom=1.05))
+                                   batch_tfms=[*tfms, *arch_norm(arch)])
     seen = _targets(dls.train_ds).sum(0)
     if never := [t for t, n in zip(names, seen) if not n]: print(f'Note: no training tile has {", ".join(never)}.')
     return dls
@@ -190,39 +192,57 @@ def tag_loaders(path:str|Path,  # see `read_tags`
 def _targets(ds): return torch.stack([torch.as_tensor(o).float() for o in ds.targets()])
 
 # %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #36a0080c
-def train(data:str='sample',      # 'sample' (generated), 'real' (the competition's tiles), or a folder
-          arch:str='tile_net',    # any of torchvision's architectures, or one of ours
-          epochs:int=10,          # passes through the tiles at the first size
+def train(data:str='sample',      # 'sample' (generated), 'real' (the mirror's tiles), or a folder
+          arch:str=None,          # one of ours or torchvision's (default 'course_small'; generated tiles: 'tile_net')
+          epochs:int=10,          # passes through the tiles at the first size, after one with a trained body's new head
           more:int=4,             # … and at the second, the first of them with the head alone
           size:int=64,            # pixels a side at first
           larger:int=128,         # … and later
           bs:int=16,              # tiles a batch
           lr:float=1e-2,          # highest learning rate
           tta:int=4,              # turned copies of each tile when predicting
-          pretrained:bool=False,  # start from trained weights? They are downloaded once.
+          pretrained:bool=None,   # start from trained weights? By default if they are on this machine.
           drop:bool=False,        # leave out rows without a picture or tags, or with an id that was there before
           submit:str=None,        # write tags of the tiles in `test` (or of validation) to this .csv or .csv.gz
           seed:int=0,             # the same seed gives the same numbers
           out:str=None,           # folder for model and page; by default nothing is written
          )->Result:
     "Satellite tags: everything that can be seen on a tile."
+    arch = arch or ('tile_net' if data == 'sample' else 'course_small')
+    pretrained = weights_here(arch) if pretrained is None else pretrained
     settings = {k: v for k, v in locals().items() if k not in ('data', 'submit', 'out')}
     _check(settings, out, submit)
     start, path = time.perf_counter(), data_folder(URLs.PLANET_SAMPLE, data)
     set_seed(seed, reproducible=True)
-    learn = tag_learner(tag_loaders(path, size, bs, seed, drop), arch, pretrained)
-    if pretrained: learn.fit_one_cycle(1, lr); learn.unfreeze()
-    learn.fit_one_cycle(epochs, _three_apart(learn, lr) if pretrained else lr)
-    learn.dls = tag_loaders(path, larger, bs, seed, drop)
-    learn.freeze(); learn.fit_one_cycle(1, lr / 2)
+    def loaders(size): return tag_loaders(path, size, bs, seed, drop, arch)
+    learn = tag_learner(loaders(size), arch, pretrained)
+    steps = _in_steps(learn, epochs, more, lr, pretrained, lambda: loaders(larger))
+    result = Result('planet', str(data), {}, {}, 0, settings, steps=steps, learn=learn)
+    return _judged(learn, tta, result, start, path, submit, out)
+
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #99c0df08
+def _in_steps(learn, epochs, more, lr, pretrained, larger):
+    "Small tiles, then larger ones, the head first where there is something to spoil; F2 at 0.2 after each step."
+    steps, start = [], time.perf_counter()
+    apart = [1 / 3**i for i in reversed(range(learn.n_groups))]
+    def step(name, epochs, lr):
+        if learn.interrupted or not epochs: return
+        learn.fit_one_cycle(epochs, lr)
+        if learn.recorder.values:
+            took = round(time.perf_counter() - start, 1)
+            steps.append(dict(step=name, epochs=epochs, seconds=took, f2=learn.recorder.values[-1][-1]))
+    if pretrained: step('the head alone', 1, lr)
     learn.unfreeze()
-    if more > 1: learn.fit_one_cycle(more - 1, _three_apart(learn, lr / 2))
-    return _judged(learn, tta, Result('planet', str(data), {}, {}, 0, settings, learn=learn), start, path, submit, out)
+    step('everything' if pretrained else 'from nothing', epochs, [lr * o for o in apart] if pretrained else lr)
+    if not learn.interrupted: learn.dls = larger()
+    learn.freeze()
+    step('larger tiles, the head alone', 1, lr / 2)
+    learn.unfreeze()
+    step('larger tiles, everything', more - 1, [lr / 2 * o for o in apart])
+    if not steps: raise KeyboardInterrupt('before the end of the first epoch') # nothing to keep
+    return steps
 
-def _three_apart(learn, lr):
-    "Rates for each layer group, a third of the next one's."
-    return [lr / 3**i for i in reversed(range(learn.n_groups))]
-
+# %% ../../nbs/3_multi_label/05_satellite_tags.ipynb #e232f230
 def _check(settings, out, submit):
     "Refuse what cannot be meant before the training, not after it."
     for name in ('epochs', 'more', 'size', 'larger', 'bs', 'lr', 'tta'):
@@ -257,6 +277,7 @@ def _write(result, out, preds, targs, thresh):
     worst = figure_of(show_mistakes, Interpretation.from_learner(learn), thresh, nrows=2, figsize=(9, 6))
     page = Page(f'planet: {result.data}', f'Trained in {result.seconds:.0f} s.').add_heading('How good is it?')
     page = page.add_table(beside, 'On the validation set: one half judged with the threshold of the other')
+    page = page.add_heading('Step by step').add_table(result.steps, 'F2 at 0.2, one look at each tile')
     page = page.add_heading('Tag by tag').add_table([{'tag': tag, **row} for tag, row in tags.to_dict('index').items()])
     page = page.add_figure(worst, 'The six tiles with the largest losses.', '− a tag forgotten, + one too many')
     page = page.add_heading('Settings').add_table([result.settings])

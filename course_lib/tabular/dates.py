@@ -20,6 +20,7 @@ def make_date(df:pd.DataFrame, # changed in place
     if date_field not in df:
         raise ValueError(f'there is no column {date_field!r} among {", ".join(map(str, df.columns))}')
     col = df[date_field]
+    if isinstance(col.dtype, pd.PeriodDtype): df[date_field] = col = col.dt.start_time
     if pd.api.types.is_datetime64_any_dtype(col): return df
     if pd.api.types.is_numeric_dtype(col) and not col.isna().all():
         raise ValueError(f"{date_field!r} holds numbers such as {col.dropna().iloc[0]}: say what they mean first, e.g. "
@@ -33,9 +34,9 @@ def _parsed(col):
     blank = col.isna() | col.astype(str).str.strip().isin(['', 'NaT', 'nan', 'None'])
     with warnings.catch_warnings(): # pandas warns where it has to guess; we look at the result instead
         warnings.simplefilter('ignore', UserWarning)
-        found = pd.to_datetime(col.mask(blank), errors='coerce')
+        found = _in_one_zone(col.mask(blank))
         if (found.isna() & ~blank).any():
-            iso = pd.to_datetime(col.mask(blank), errors='coerce', format='ISO8601') # with and without a time of day
+            iso = _in_one_zone(col.mask(blank), format='ISO8601') # with and without a time of day
             found = iso if iso.isna().sum() < found.isna().sum() else found
     bad = col[found.isna() & ~blank]
     if len(bad):
@@ -44,19 +45,27 @@ def _parsed(col):
                          'to be written in one way: clear them up, or use pd.to_datetime(df[...], format=...)')
     return found
 
+def _in_one_zone(col, **kwargs):
+    try: found = pd.to_datetime(col, errors='coerce', **kwargs)
+    except ValueError: found = None
+    if pd.api.types.is_datetime64_any_dtype(found): return found
+    raise ValueError(f"{col.name!r} mixes distances from UTC, e.g. {col.dropna().iloc[-1]!r}: choose one clock, e.g. "
+                     "pd.to_datetime(df[...], utc=True).dt.tz_convert('Europe/Berlin')")
+
 # %% ../../nbs/4_tables_and_text/02_dates.ipynb #a7b6fdc3
 def add_datepart(df:pd.DataFrame,  # changed in place
                  field_name:str,   # its column of dates
                  prefix:str=None,  # of the new columns (default: `field_name` without 'date' at its end)
                  drop:bool=True,   # remove the column itself
                  time:bool=False,  # hour, minute and second too
+                 more:bool=False,  # quarter, days in the month and leap year too
                 )->pd.DataFrame:   # `df`
     "Add the parts of a date as columns: year, month, week, day, weekday, first and last days, seconds since 1970."
     make_date(df, field_name)
     field, prefix = df[field_name], re.sub('[Dd]ate$', '', field_name) if prefix is None else prefix
     ends = [f'Is_{p}_{e}' for p in ('month', 'quarter', 'year') for e in ('end', 'start')]
-    clock = ['Hour', 'Minute', 'Second'] if time else []
-    names = ['Year', 'Month', 'Week', 'Day', 'Dayofweek', 'Dayofyear', *ends, *clock]
+    rare, clock = more * ['Quarter', 'Days_in_month', 'Is_leap_year'], time * ['Hour', 'Minute', 'Second']
+    names = ['Year', 'Month', 'Week', 'Day', 'Dayofweek', 'Dayofyear', *ends, *rare, *clock]
     attribute = dict(Dayofweek='day_of_week', Dayofyear='day_of_year') # pandas' newer spelling
     parts = {prefix + n: _week(field) if n == 'Week' else getattr(field.dt, attribute.get(n, n.lower())) for n in names}
     parts[prefix + 'Elapsed'] = _seconds(field)
@@ -73,7 +82,7 @@ def _week(field):
 def _seconds(field):
     "Seconds since 1970 in UTC, whatever unit and zone the dates are kept in."
     utc = field.dt.tz_convert('UTC').dt.tz_localize(None) if field.dt.tz is not None else field
-    return (utc - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
+    return (utc - pd.Timestamp(0).as_unit('s')) / pd.Timedelta(seconds=1)
 
 # %% ../../nbs/4_tables_and_text/02_dates.ipynb #81d0313a
 def get_elapsed(df:pd.DataFrame,   # not changed

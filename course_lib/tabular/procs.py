@@ -41,7 +41,7 @@ def df_shrink(df:pd.DataFrame,     # not changed
     "The same table with each column in the smallest type that holds its values."
     return df.copy(deep=False).assign(**{n: _narrow(df[n], obj2cat, int2uint) for n in df.columns if n not in skip})
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #3eaad189
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #34740925
 def _is_plain_number(kind): return isinstance(kind, np.dtype) and kind.kind in 'if'
 
 def _fitting(x, int2uint=False):
@@ -150,7 +150,7 @@ class FillMissing(TabularProc):
             into[n] = float(self.fill_strategy(x[~gaps] if gaps.any() else x, kept))
         if self.add_col: to.cat_names = to.cat_names + [f'{n}_na' for n in self.na_dict]
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #73090986
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #70ef6c7b
 from fastcore.basics import patch
 
 def _whole(kind): return isinstance(kind, np.dtype) and kind.kind in 'iub' # such have no gaps
@@ -171,7 +171,7 @@ def encodes(self:FillMissing, to): # a `Table`
     rest = to.items.drop(columns=[f for f in flags if f in to.items])
     to.items = pd.concat([rest, pd.DataFrame(flags)], axis=1)
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #b1728f39
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #2b36bb50
 class Categorify(TabularProc):
     "Values of categories become whole numbers: 0 for missing and unseen ones, then the training values in order."
     order, _learned = 1, ('classes',)
@@ -230,7 +230,7 @@ def choose(self:Categorify, n, values, counts): # column; its values in training
               'Leave it out, or Categorify(max_n=1000), Categorify(min_count=5), Categorify(n_hash=1000)')
     return [values[i] for i in often]
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #1dda8a0b
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #ac59d782
 @patch
 def _numbers(self:Categorify, to, n, codes, values):
     "The class numbers of column `n`: each different value is looked up once."
@@ -268,7 +268,7 @@ def _in_order(values):
     try: return sorted(values)
     except TypeError: return sorted(values, key=lambda v: (type(v).__name__, str(v)))
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #990fa111
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #8f96334f
 class NormalizeColumns(TabularProc):
     "Subtract the mean and divide by the standard deviation of the training rows, column by column."
     order, _learned = 2, ('means', 'stds')
@@ -294,13 +294,13 @@ class NormalizeColumns(TabularProc):
     def decodes(self, to):
         for n in to.cont_names: to[n] = to[n] * self.stds[n] + self.means[n]
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #2231c80a
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #ef2ef9eb
 def as_proc(p): # a step, its class, a function of a `Table`, or `Normalize`
     "`p` as a step for tables."
     if p is Normalize or isinstance(p, Normalize): return NormalizeColumns()
     return p() if isinstance(p, type) else p if isinstance(p, Transform) else Transform(p)
 
-# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #0fdce4b9
+# %% ../../nbs/4_tables_and_text/03_three_kinds_of_column.ipynb #dbb46cc0
 def check_clip(answer # your class
               )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
