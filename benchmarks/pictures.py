@@ -11,19 +11,22 @@ from common import declare_operators, main, warm_files
 spec = dict(
     title='An epoch on the same pictures',
     what='resnet18 from scratch at 128 pixels, batches of 64, Resize(128), aug_transforms(), ImageNet\'s Normalize, one cycle at 2e-3, '
-         'validation and accuracy included, then get_preds and tta(n=4) on the validation set; the round is the seed.',
+         'validation and accuracy included, then get_preds and tta(n=4) on the validation set; the round is the seed. Last, where the time '
+         'goes: two passes through fresh training batches, augmented, with no network behind them.',
     sides=dict(ours='course_lib (precision as it chooses)',
                fastai='fastai',
                ours_fp32='course_lib in float32',
                limit='bare loop on random tensors, bf16 and channels_last',
                limit_fp32='bare loop on random tensors, float32'),
     measures=dict(first=dict(text='seconds, first epoch (with decoding)', better='low'), later=dict(text='seconds, later epochs', better='low'),
+                  batches_first=dict(text='seconds, training batches alone, first pass', better='low'),
+                  batches_later=dict(text='seconds, training batches alone, later pass', better='low'),
                   preds=dict(text='seconds, get_preds', better='low'),
                   tta=dict(text='seconds, tta with four copies', better='low'), tta_accuracy=dict(text='accuracy with TTA', better='high', quality=True),
                   accuracy=dict(text='accuracy', better='high', quality=True),
                   train_loss=dict(text='training loss', better='low', quality=True), valid_loss=dict(text='validation loss', better='low', quality=True)),
-    ratios=[['ours', 'fastai', 'later', None], ['ours', 'fastai', 'first', None], ['ours', 'fastai', 'preds', None], ['ours', 'fastai', 'tta', None],
-            ['ours_fp32', 'fastai', 'later', None], ['ours', 'limit', 'later', None], ['ours_fp32', 'limit_fp32', 'later', None]],
+    ratios=[['ours', 'fastai', 'later', .5], ['ours', 'fastai', 'first', None], ['ours', 'fastai', 'preds', .5], ['ours', 'fastai', 'tta', .5],
+            ['ours', 'fastai', 'batches_later', None], ['ours_fp32', 'fastai', 'later', None], ['ours', 'limit', 'later', None], ['ours_fp32', 'limit_fp32', 'later', None]],
     rounds=2, threads='cores', data='sample', epochs=3,
     real=dict(rounds=2, epochs=2, sides=['ours', 'fastai']))
 
@@ -35,7 +38,17 @@ def tfms(v): return [*v.aug_transforms(), v.Normalize.from_stats(*v.imagenet_sta
 def epochs(args): return 2 if args.quick else int(os.environ['BENCH_EPOCHS'])
 
 
-def trained(args, learn, callback):
+def batches(dls):
+    "Seconds of two passes through the training batches, nothing learnt."
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        for _ in dls.train: pass
+        times.append(time.perf_counter() - start)
+    return dict(batches_first=times[0], batches_later=times[1])
+
+
+def trained(args, learn, callback, fresh):
     "Train, take the time of each epoch, predict; both libraries have these names."
     class Clock(callback):
         def __init__(self): self.times = []
@@ -54,7 +67,7 @@ def trained(args, learn, callback):
     again = (preds.argmax(1) == targets).float().mean().item()
     assert abs(again - float(accuracy)) < 0.02, f'get_preds says {again}, the table {accuracy}'
     later = sorted(clock.times[1:])
-    return dict(first=clock.times[0], later=later[len(later) // 2], preds=took, tta=looks, accuracy=float(accuracy), tta_accuracy=tta_accuracy, train_loss=float(train_loss),
+    return dict(batches(fresh()), first=clock.times[0], later=later[len(later) // 2], preds=took, tta=looks, accuracy=float(accuracy), tta_accuracy=tta_accuracy, train_loss=float(train_loss),
                 valid_loss=float(valid_loss), epoch_seconds=clock.times)
 
 
@@ -62,10 +75,10 @@ def ours(args):
     import course_lib.vision.all as v
     warm_files(args.data)
     v.set_seed(args.round)
-    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size(args)), batch_tfms=tfms(v), bs=bs)
-    learn = v.vision_learner(dls, v.resnet18, pretrained=False, metrics=v.accuracy)
+    def loaders(): return v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size(args)), batch_tfms=tfms(v), bs=bs)
+    learn = v.vision_learner(loaders(), v.resnet18, pretrained=False, metrics=v.accuracy)
     learn.create_opt()
-    result = trained(args, learn, v.Callback)
+    result = trained(args, learn, v.Callback, loaders)
     mode = getattr(getattr(learn, 'auto_precision', None), 'mode', 'fp32')
     return dict(result, precision=mode)
 
@@ -80,10 +93,10 @@ def fastai(args):
     import fastai.vision.all as v
     warm_files(args.data)
     v.set_seed(args.round)
-    dls = v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size(args)), batch_tfms=tfms(v), bs=bs)
-    learn = v.vision_learner(dls, v.resnet18, pretrained=False, metrics=v.accuracy)
+    def loaders(): return v.ImageDataLoaders.from_folder(args.data, item_tfms=v.Resize(size(args)), batch_tfms=tfms(v), bs=bs)
+    learn = v.vision_learner(loaders(), v.resnet18, pretrained=False, metrics=v.accuracy)
     learn.create_opt()
-    return trained(args, learn, v.Callback)
+    return trained(args, learn, v.Callback, loaders)
 
 
 def limit(args, half=True):

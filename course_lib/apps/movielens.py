@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .ratings import RatingsResult, fit_ratings, judged
+from .ratings import RatingsResult, check_names, fit_ratings, judged
 from .recipe import data_folder
 from ..collab import CollabDataLoaders
 from ..data.external import URLs
@@ -66,7 +66,9 @@ def train(data:str='sample',   # 'sample' (drawn), 'real' (MovieLens, 100,836 ra
     if newcomer is not None and not Path(newcomer).is_file(): raise FileNotFoundError(f'no such file: {newcomer}')
     start, (ratings, movies) = time.perf_counter(), film_tables(data_folder(URLs.ML_LATEST_SMALL, data))
     set_seed(seed, reproducible=True)
-    learn = fit_ratings(film_loaders(ratings, movies, seed, bs), n_factors, epochs, lr, wd)
+    dls = film_loaders(ratings, movies, seed, bs)
+    check_names(dls, user, film, ask)
+    learn = fit_ratings(dls, n_factors, epochs, lr, wd)
     user = ratings.userId.value_counts().index[0] if user is None else user
     film = ratings.title.value_counts().index[0] if film is None else film
     result = RatingsResult('movielens', str(data), {}, {}, 0, settings, learn=learn)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'rating_columns', 'bias_baseline', 'rating_baselines', 'list_figures', 'RatingsResult', 'fit_ratings',
-           'judged', 'predict_rows', 'train', 'check_share_explained']
+           'check_names', 'judged', 'predict_rows', 'train', 'check_share_explained']
 
 # %% ../../nbs/5_collaborative_filtering/17_any_ratings.ipynb #6c1424e2
 import time
@@ -19,7 +19,7 @@ import course_lib.callback.schedule   # gives learners `fit_one_cycle`
 from .recipe import Result
 from .report import Page, figure_of
 from ..collab import (CollabDataLoaders, FactorTable, by_bias, by_popularity, collab_learner, factor_tables,
-                               label_points, of_users, pairs_of, principal_components, rank_metrics)
+                               find_name, label_points, of_users, pairs_of, principal_components, rank_metrics)
 from ..learner_io import load_learner
 from ..torch_core import set_seed
 
@@ -129,6 +129,15 @@ def fit_ratings(dls,              # loaders of ratings
     learn = collab_learner(dls, n_factors, y_range=(low - more, high + more), wd=wd)
     learn.fit_one_cycle(epochs, lr)
     return learn
+
+def check_names(dls,        # loaders
+                user=None,  # who shall get a list
+                item=None,  # what shall get neighbours
+                ask:int=0): # how many questions
+    "Refuse what could not be answered, before any time is spent on training."
+    for name, col, what in ((user, dls.user_name, 'user'), (item, dls.item_name, 'item')):
+        if name is not None: find_name(name, dls.classes[col], what)
+    if not 0 <= ask < dls.n_items: raise ValueError(f'ask={ask}: there are {dls.n_items - 1} items to ask about')
 
 def judged(result:RatingsResult, # metrics not filled in yet
            start:float,          # when the run began
@@ -268,6 +277,7 @@ def train(file:str,              # your table: a CSV, one row a rating
     print(f'{len(df):,} ratings: {names[2]} of {n_items:,} {names[1]} by {n_users:,} {names[0]}\n')
     set_seed(seed, reproducible=True)
     dls = CollabDataLoaders.from_df(df, .2, *names, seed=seed, bs=min(bs, len(df) // 2), duplicates=duplicates)
+    check_names(dls, recommend, similar, ask)
     learn = fit_ratings(dls, n_factors, epochs, lr, wd)
     result = RatingsResult('ratings', str(file), {}, {}, 0, settings, learn=learn)
     return judged(result, start, recommend, similar, pairs, out, newcomer, ask)

@@ -64,7 +64,8 @@ def add_datepart(df:pd.DataFrame,  # changed in place
     make_date(df, field_name)
     field, prefix = df[field_name], re.sub('[Dd]ate$', '', field_name) if prefix is None else prefix
     ends = [f'Is_{p}_{e}' for p in ('month', 'quarter', 'year') for e in ('end', 'start')]
-    rare, clock = more * ['Quarter', 'Days_in_month', 'Is_leap_year'], time * ['Hour', 'Minute', 'Second']
+    rare = ['Quarter', 'Days_in_month', 'Is_leap_year'] if more else []
+    clock = ['Hour', 'Minute', 'Second'] if time else []
     names = ['Year', 'Month', 'Week', 'Day', 'Dayofweek', 'Dayofyear', *ends, *rare, *clock]
     attribute = dict(Dayofweek='day_of_week', Dayofyear='day_of_year') # pandas' newer spelling
     parts = {prefix + n: _week(field) if n == 'Week' else getattr(field.dt, attribute.get(n, n.lower())) for n in names}

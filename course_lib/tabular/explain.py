@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from .data import _as_frame
+from .embeddings import table_model
 
 # %% ../../nbs/4_tables_and_text/11_what_the_model_uses.ipynb #1aaf3b09
 def _groups(to, names):
@@ -138,7 +139,7 @@ def embedding_map(learn,      # a learner with a `TabularModel`
     "Principal components of an embedding."
     names = list(learn.dls.cat_names)
     if name not in names: raise ValueError(f'{name!r} is no category of this model: it has {", ".join(names)}')
-    w = learn.model.embeds[names.index(name)].weight.detach().float().cpu()[1:]
+    w = table_model(learn).embeds[names.index(name)].weight.detach().float().cpu()[1:]
     w = w - w.mean(0)
     n = min(n, *w.shape)
     _, _, v = torch.linalg.svd(w, full_matrices=False)

@@ -28,8 +28,16 @@ def tabular_learner(dls:TabularDataLoaders,
     if not n_out: raise ValueError('these loaders have no target: name it with y_names')
     rule, sizes = (emb_szs, None) if callable(emb_szs) else (emb_sz_rule, emb_szs)
     settings = dict(config or {}) | ({} if y_range is None else dict(y_range=y_range))
-    model = TabularModel(get_emb_sz(dls, sizes, rule), len(dls.cont_names), n_out, layers or [200, 100], **settings)
+    emb_szs = get_emb_sz(dls, sizes, rule)
+    _say_large(dls.cat_names, emb_szs)
+    model = TabularModel(emb_szs, len(dls.cont_names), n_out, layers or [200, 100], **settings)
     return TabularLearner(dls, model, **kwargs)
+
+def _say_large(names, emb_szs, limit=50_000_000):
+    for name, (n, size) in zip(names, emb_szs):
+        if n * size > limit:
+            print(f'the embedding of {name!r} has {n:,} × {size} numbers: {n * size / 2**28:.1f} GB, and four times '
+                  f'that in training. Categorify(max_n=1000) keeps the commonest, emb_szs={{{name!r}: 8}} makes it narrow')
 
 @register
 class TabularLearner(Learner):

@@ -140,7 +140,8 @@ def _decide(col, n, max_card):
         if own and whole and (named or (col.diff().dropna() == 1).all()): return 'dropped', 'numbers the rows'
         return ('cat', f'{seen} whole numbers') if whole and seen <= max_card else ('cont', f'{seen} values')
     if own or seen > max(200, n * .5): return 'dropped', f'{seen} different texts in {n} rows: names or prose'
-    return 'cat' if text and raw is col else 'words', f'{seen} values'
+    rare = ', the commonest 10,000 are told apart' if seen > 10_000 else ''
+    return 'cat' if text and raw is col else 'words', f'{seen} values{rare}'
 
 _says = dict(cat='category', words='category', cont='number', numbers='number', dates='date', dropped='left out')
 
@@ -237,9 +238,10 @@ def table_loaders(df:pd.DataFrame,     # a raw table
                   is_class:bool,       # classes, or a number
                   bs:int=64,           # rows a batch
                   path='.',            # folder for models
+                  most:int=10_000,     # only the commonest so many values of a category; the others are unknown
                  )->PreparedLoaders:
     "Loaders for a raw table."
-    to = TabularPandas(prepare(df), [Categorify, FillMissing, Normalize], prepare.cat, prepare.cont, target,
+    to = TabularPandas(prepare(df), [Categorify(max_n=most), FillMissing, Normalize], prepare.cat, prepare.cont, target,
                        CategoryBlock() if is_class else RegressionBlock(), splits)
     return prepared_table(to.dataloaders(bs, path=path), prepare)
 
