@@ -21,13 +21,12 @@ from .recipe import Result, check_files, data_folder, majority_share, submit_tes
 from .report import Page, figure_of
 from ..data.block import CategoryBlock
 from ..data.external import URLs
-from ..data.transforms import Normalize
 from ..interpret import ClassificationInterpretation
 from ..metrics import accuracy
 from ..torch_core import set_seed
 from ..vision.augment import Resize, aug_transforms
 from ..vision.data import ImageDataLoaders
-from ..vision.learner import vision_learner
+from ..vision.learner import arch_norm, vision_learner
 from ..vision.models import arch_meta, weights_file
 
 # %% ../../nbs/2_better_classifiers/11_dog_breeds.ipynb #8fd35dbb
@@ -79,11 +78,9 @@ def breed_loaders(path:str|Path,  # see `read_breeds`
                  )->ImageDataLoaders:
     "Loaders of dogs, changed in training as photographs may be changed; a fifth is kept aside."
     df = read_breeds(path, drop)
-    stats = arch_meta(arch)['stats']
-    norm = [] if stats is None else [Normalize.from_stats(*stats)]
     return ImageDataLoaders.from_df(df, path, folder='train', suff='.jpg', fn_col='id', label_col='breed', seed=seed,
                                     y_block=CategoryBlock(vocab=sorted(df.breed.unique())), bs=bs,
-                                    item_tfms=Resize(size), batch_tfms=[*aug_transforms(), *norm])
+                                    item_tfms=Resize(size), batch_tfms=[*aug_transforms(), *arch_norm(arch)])
 
 # %% ../../nbs/2_better_classifiers/11_dog_breeds.ipynb #de122174
 def baselines(train, # breeds of the training pictures
@@ -176,25 +173,36 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
         if not settings[name] > 0: raise ValueError(f'{name} should be above 0, got {settings[name]}')
     start, path = time.perf_counter(), data_folder(URLs.DOG_BREEDS, data)
     set_seed(seed, reproducible=True)
-    with tempfile.TemporaryDirectory() as work: learn = _trained(path, Path(work), **settings)
-    return _judged(learn, Result('dogbreeds', str(data), {}, {}, 0, settings, learn=learn), start, path, submit, out)
+    with tempfile.TemporaryDirectory() as work: learn, steps = _trained(path, Path(work), **settings)
+    result = Result('dogbreeds', str(data), {}, {}, 0, settings, steps=steps, learn=learn)
+    return _judged(learn, result, start, path, submit, out)
 
 # %% ../../nbs/2_better_classifiers/11_dog_breeds.ipynb #04e1d614
 def _trained(path, work, arch, pretrained, head, epochs, more, whole, size, larger, bs, lr, ps, drop, seed, **_):
-    "Head from store, head on pictures, larger pictures, everything."
+    "Head from store, head on pictures, larger pictures, everything: the learner, and what every step brought."
     def loaders(size): return breed_loaders(path, size, bs, seed, arch, drop)
-    learn = breed_learner(loaders(size), arch, pretrained, ps, path=work)
-    if not pretrained:
-        learn.unfreeze().fit_one_cycle(head + epochs, lr)
-        learn.dls = loaders(larger)
-        learn.fit_one_cycle(more + whole, lr / 2)
-        return learn
-    learn.precompute().fit_one_cycle(head, lr)
-    learn.precompute(False).fit_one_cycle(epochs, lr)
-    learn.dls = loaders(larger)
-    learn.fit_one_cycle(more, lr)
-    learn.unfreeze().fit_one_cycle(whole, slice(lr / 45, lr / 5))
-    return learn
+    learn, steps, start = breed_learner(loaders(size), arch, pretrained, ps, path=work), [], time.perf_counter()
+    def step(name, epochs, lr):
+        if learn.interrupted: return
+        learn.fit_one_cycle(epochs, lr)
+        if learn.recorder.values:
+            took = round(time.perf_counter() - start, 1)
+            steps.append(dict(step=name, epochs=epochs, seconds=took, accuracy=learn.recorder.values[-1][-1]))
+    if pretrained:
+        learn.precompute()
+        step('the head, from store', head, lr)
+        learn.precompute(False)
+        step('the head', epochs, lr)
+    else:
+        learn.unfreeze()
+        step('from nothing', head + epochs, lr)
+    if not learn.interrupted: learn.dls = loaders(larger)
+    if pretrained: step('larger pictures, the head', more, lr)
+    learn.unfreeze()
+    rates = slice(lr / 45, lr / 5) if pretrained else lr / 2
+    step('larger pictures, everything', whole if pretrained else more + whole, rates)
+    if not steps: raise KeyboardInterrupt('before the end of the first epoch') # nothing to keep
+    return learn, steps
 
 # %% ../../nbs/2_better_classifiers/11_dog_breeds.ipynb #ce0cb135
 def _judged(learn, result, start, path, submit, out):
@@ -221,7 +229,8 @@ def _written(result, out):
     beside += [{'': name, **{m: v.get(m) for m in result.metrics}} for name, v in result.baselines.items()]
     mixed = [dict(truth=a, said=b, pictures=n) for a, b, n in interp.most_confused()[:10]]
     page = Page(f'dogbreeds: {result.data}', f'Trained in {result.seconds:.0f} s.').add_heading('How good is it?')
-    page = page.add_table(beside, 'On the validation set').add_heading('What it mixes up')
+    page = page.add_table(beside, 'On the validation set').add_heading('Step by step').add_table(result.steps)
+    page = page.add_heading('What it mixes up')
     if mixed: page = page.add_table(mixed)
     losses = figure_of(interp.plot_top_losses, k=6, nrows=2, figsize=(9, 6))
     page = page.add_figure(losses, 'The six pictures with the largest losses.', 'Prediction, truth, loss, probability.')
