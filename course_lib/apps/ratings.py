@@ -79,7 +79,7 @@ def rating_baselines(dls # loaders of ratings
 def list_figures(learn,         # a trained `CollabLearner`
                  k:int=10,      # length of the lists
                  most:int=2000, # judge so many users at most
-                )->tuple:       # metrics of the model's lists, of the favourites of all; both empty if it cannot be said
+                )->tuple:       # metrics of the model's lists, of the favourites of all; empty if it cannot be said
     "Precision, recall, NDCG and coverage of the first `k`, beside the favourites of all."
     dls, n_users, n_items = learn.dls, learn.dls.n_users - 1, learn.dls.n_items - 1
     least = dls.train_ds.ratings.median().item()
@@ -157,7 +157,8 @@ def judged(result:RatingsResult, # metrics not filled in yet
     if similar is not None: result.alike = learn.similar(similar, 10, least=5).to_dict('records')
     if newcomer is not None: result.newcomer = learn.recommend_to(pd.read_csv(newcomer)).to_dict('records')
     if ask: result.ask = learn.ask(ask)
-    result.of = dict(recommended=f'for {recommend}', alike=f'to {similar}', newcomer=f'for {newcomer and Path(newcomer).name}')
+    result.of = dict(recommended=f'for {recommend}', alike=f'to {similar}',
+                     newcomer=f'for {newcomer and Path(newcomer).name}')
     result.seconds = time.perf_counter() - start
     if out is not None: _write(result, Path(out))
     if pairs is not None:
