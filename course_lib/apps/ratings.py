@@ -111,7 +111,7 @@ class RatingsResult(Result):
 def _line(row):
     "One item of a list: a number, its name, a reason."
     name, number, *why = row.values()
-    return f'  {number:5.2f}  {name}' + (f'   because of {why[0]}' if why and why[0] else '')
+    return f'  {number:5.2f}  {name}' + (f'   (liked: {why[0]})' if why and why[0] else '')
 
 # %% ../../nbs/5_collaborative_filtering/17_any_ratings.ipynb #6329cf83
 def fit_ratings(dls,              # loaders of ratings
@@ -169,10 +169,10 @@ def judged(result:RatingsResult, # metrics not filled in yet
     return result
 
 def _with_reasons(learn, user):
-    "Ten items, each with the two ratings that speak most for it."
+    "Ten items, each with the two that the user liked and that speak most for it."
     best, name = learn.recommend(user, 10), learn.dls.item_name
     if not len(best): print(f'{user} has rated every item: nothing is left to recommend')
-    why = ['; '.join(map(str, learn.because(user, item, 2)[name])) for item in best[name]]
+    why = ['; '.join(map(str, learn.because(user, item, 2, liked=True)[name])) for item in best[name]]
     return best.assign(because=why).to_dict('records')
 
 # %% ../../nbs/5_collaborative_filtering/17_any_ratings.ipynb #71beb5f7

@@ -95,6 +95,7 @@ def because(self:CollabLearner,
             user,           # the name of a user
             item,           # the name of a recommended item
             n:int=3,        # how many reasons
+            liked:bool=False, # only items that were liked more than expected
            )->pd.DataFrame: # items rated, the rating, what would be expected without taste, cosine and weight
     "The ratings of a user that speak most for an item."
     if not hasattr(self.model, 'weight'): raise TypeError('a network cannot be taken apart like this: use_nn=False')
@@ -108,6 +109,7 @@ def because(self:CollabLearner,
     alike = torch.nn.functional.cosine_similarity(w, target).cpu().numpy()
     out = own.drop(columns='row').assign(expected=expected, cosine=alike)
     out['weight'] = (out[name] - out.expected) * out.cosine
+    if liked: out = out[out[name] > out.expected]
     return out[out.weight > 0].sort_values('weight', ascending=False).head(n).reset_index(drop=True)
 
 # %% ../../nbs/5_collaborative_filtering/13d_recommend.ipynb #3297d32c
