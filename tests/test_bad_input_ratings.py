@@ -154,6 +154,22 @@ def test_command(tmp_path):
     assert (status, err) == (0, '') and list(filled) == ['user', 'item', 'note', 'prediction'] and filled.prediction.between(0, 5.5).all()
 
 
+def test_log_command(tmp_path):
+    "The same for who bought what: train, ask, score pairs, and a mistake in one line."
+    table(30, 60).sample(frac=.4, random_state=1)[['user', 'item', 'timestamp']].to_csv(tmp_path/'log.csv', index=False)
+    (tmp_path/'basket.csv').write_text('item\n100\n101\n')
+    train = 'train', 'bought', 'log.csv', '--epochs', 2, '--n-factors', 4, '--out', 'out'
+    out, err, status = run(*train, '--recommend', 3, '--similar', 105, '--newcomer', 'basket.csv', '--json', cwd=tmp_path)
+    assert (status, err) == (0, ''), err
+    told = json.loads(out.strip().split('\n')[-1])
+    assert {'hit@10', 'ndcg@10', 'coverage@10'} <= told.keys() and [len(told[k]) for k in ('recommended', 'alike', 'newcomer')] == [10, 10, 10]
+    (tmp_path/'pairs.csv').write_text('user,item\n3,100\n999,100\n')
+    out, err, status = run('predict', 'out/model.pkl', 'pairs.csv', '--json', cwd=tmp_path)
+    assert (status, err) == (0, '') and [p['score'] is None for p in json.loads(out.strip().split('\n')[-1])['predictions']] == [False, True]
+    out, err, status = run(*train[:-1], 'no', '--similar', 1055, cwd=tmp_path)
+    assert status == 2 and "item '1055' is not in the data; near: " in err and err.count('\n') == 1 and not (tmp_path/'no').exists()
+
+
 @pytest.mark.parametrize('words, said', [('--recommend nobody', 'knows no user'), ('--similar 1099', 'did you mean'), ('--rating stars', "no column 'stars'"),
                                          ('--newcomer no.csv', 'no such file'), ('--ask -1', 'ask=-1'), ('--epochs 0', 'epochs should be above 0')])
 def test_wrong_words(words, said, tmp_path):

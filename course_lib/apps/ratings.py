@@ -123,8 +123,8 @@ def fit_ratings(dls,              # loaders of ratings
     "Train on ratings, with a range a little wider than what occurs."
     y = dls.train_ds.ratings
     low, high = min(y.min(), dls.valid_ds.ratings.min()).item(), max(y.max(), dls.valid_ds.ratings.max()).item()
-    if low == high: raise ValueError(f'every rating is {low:g}: nothing to learn. For bought-or-not data there is '
-                                     'the chapter on implicit feedback')
+    if low == high: raise ValueError(f'every rating is {low:g}: nothing to learn. Lists of who bought what are '
+                                     'for `course_lib train bought FILE`')
     more = (high - low) / 9
     learn = collab_learner(dls, n_factors, y_range=(low - more, high + more), wd=wd)
     learn.fit_one_cycle(epochs, lr)
