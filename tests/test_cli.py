@@ -155,6 +155,101 @@ def test_lesson(tmp_path):
     assert facts['accuracy'] > .8 and (tmp_path/facts['files']['page']).exists()
 
 
+@pytest.fixture
+def flats(tmp_path):
+    "A table as people make them: prices with commas, dates as text, a gap, rows without a price."
+    lines, towns = ['nr,sold,town,size,price'], ('Bonn', 'Kiel', 'Ulm')
+    for i in range(200):
+        size, town = 30 + (i * 37) % 90, towns[i * 7 % 3]
+        price = '' if i in (5, 9) else f'"{size * (2000 if town == "Bonn" else 1000) + i % 11 * 100:,}"'
+        lines.append(f'{i + 500},2024-{i % 12 + 1:02}-{i % 28 + 1:02},{town},{"" if i == 7 else size},{price}')
+    (tmp_path/'flats.csv').write_text('\n'.join(lines))
+    (tmp_path/'new.csv').write_text('size,town,sold\n50,Bonn,2025-01-05\n50,Kiel,2025-01-05\n,Oslo,2025-02-28\n')
+    return tmp_path/'flats.csv'
+
+
+def test_table(flats, tmp_path):
+    "Any CSV: what was decided is said, the model predicts for new rows in a file of its own, in another process."
+    call = 'train table flats.csv --target price --split random --epochs 8 --lr 1e-2 --json'.split()
+    out, err, status = run(*call, '--out', 'mine', cwd=tmp_path)
+    assert (status, err) == (0, ''), err
+    facts = last_json(out)
+    for words in ('left out 2 rows (5, 9): no price', '198 rows; price is a number', 'left out: numbers the rows', 'date: split into parts'):
+        assert words in out, words
+    assert facts['rmse'] < facts['baselines']['mean']['rmse'] and 'boosted trees' in facts['baselines']
+    assert set(facts['importance']) >= {'size', 'town'} and facts['columns']['town'] == 'category: 3 values'
+    assert sorted(p.name for p in (tmp_path/'mine').iterdir()) == ['importance.csv', 'model.pkl', 'report.html']
+
+    again, _, _ = run(*call, cwd=tmp_path)   # without --out: in out/table
+    assert {k: last_json(again)[k] for k in facts['metrics']} == {k: facts[k] for k in facts['metrics']}
+    assert (tmp_path/'out'/'table'/'model.pkl').exists()
+
+    out, err, status = run('predict', 'mine/model.pkl', 'new.csv', '--out', 'preds.csv', '--keep', 'town', '--json', cwd=tmp_path)
+    assert (status, err) == (0, ''), err
+    lines = [line.split(',') for line in (tmp_path/'preds.csv').read_text().strip().split('\n')]
+    assert lines[0] == ['town', 'price'] and [o[0] for o in lines[1:]] == ['Bonn', 'Kiel', 'Oslo']
+    assert float(lines[1][1]) > float(lines[2][1]) and last_json(out)['rows'] == 3
+
+
+def test_table_of_classes(flats, tmp_path):
+    "Words as the target: a probability for each; amounts over a hundredfold are learnt as logarithms, and come back as amounts."
+    out, err, status = run(*'train table flats.csv --target town --epochs 1 --no-boosting --json'.split(), cwd=tmp_path)
+    assert (status, err) == (0, ''), err
+    run('predict', 'out/table/model.pkl', 'flats.csv', '--out', 'towns.csv', cwd=tmp_path)
+    assert (tmp_path/'towns.csv').read_text().startswith('town,p_Bonn,p_Kiel,p_Ulm\n')
+    (tmp_path/'huge.csv').write_text('\n'.join(['a,y', *(f'{i},{2 ** (i % 14) * (100 + i % 7)}' for i in range(150))]))
+    out, err, status = run(*'train table huge.csv --target y --epochs 1 --no-boosting --out huge --json'.split(), cwd=tmp_path)
+    assert (status, err) == (0, '') and 'learnt as its logarithm' in out and 'mape' in last_json(out)['metrics'], err
+    out, err, status = run('predict', 'huge/model.pkl', 'huge.csv', '--json', cwd=tmp_path)
+    assert (status, err) == (0, '') and last_json(out)['predictions'][0]['y'] > 50, err
+
+
+wrong_tables = {
+    'no target': ('train table flats.csv', '--target with one of nr, sold, town, size, price'),
+    'no such target': ('train table flats.csv --target rent', "no column 'rent'; choose --target from"),
+    'several targets': ('train table flats.csv --target price,size', "one target at a time, not 'price,size'"),
+    'no such file': ('train table flat.csv --target price', 'no such file: flat.csv'),
+    'no table': ('train table new.txt --target price', 'should end in .csv'),
+    'no rows': ('train table head.csv --target a', 'a heading and no rows'),
+    'one row': ('train table one.csv --target a', "'a' is always 1: nothing to learn"),
+    'two rows': ('train table two.csv --target a', '2 row(s): too few to learn from'),
+    'the same name twice': ('train table twice.csv --target a', "several columns have the same name: 'b'"),
+    'dates unreadable': ('train table dates.csv --target y --split day', "'soon' in row"),
+    'logarithms of words': ('train table flats.csv --target town --log yes', "log=yes: 'town' is a class"),
+    'no such model': ('predict no.pkl new.csv', 'no such file: no.pkl'),
+    'not a model': ('predict flats.csv new.csv', 'flats.csv'),
+}
+
+
+@pytest.mark.parametrize('what', wrong_tables)
+def test_wrong_tables(what, flats, tmp_path, monkeypatch, capsys):
+    "One line that names the trouble, status 2, nothing left behind."
+    from course_lib.cli import main   # in this process: one start for all of them
+    monkeypatch.chdir(tmp_path)
+    for name, text in dict(new='no table', head='a,b\n', one='a,b\n1,2\n', two='a,b\n1,2\n3,4\n', twice='a,b,b\n1,2,3\n').items():
+        (tmp_path/f'{name}.{"txt" if name == "new" else "csv"}').write_text(text)
+    (tmp_path/'dates.csv').write_text('\n'.join(['day,y', *(f'2024-01-{i + 1:02},{i}.5' for i in range(28)), 'soon,1.5']))
+    words, said = wrong_tables[what]
+    before = sorted(tmp_path.rglob('*'))
+    status, err = main(words.split()), capsys.readouterr().err
+    assert status == 2 and one_line(err) and said in err, err
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_predict_table_wrong(flats, tmp_path, monkeypatch, capsys):
+    "New rows without a column, and a place that is no table: refused by name, no file half-written."
+    from course_lib.cli import main
+    monkeypatch.chdir(tmp_path)
+    assert main('train table flats.csv --target price --epochs 1 --no-boosting --out mine'.split()) == 0
+    capsys.readouterr()
+    (tmp_path/'less.csv').write_text('size,sold\n50,2025-01-05\n')
+    for words, said in (('less.csv --out p.csv', "no column 'town'"), ('new.csv --out p.doc', 'should end in .csv or .parquet'),
+                        ('new.csv --out p.csv --keep floor', "no column 'floor'"), ('new.csv less.csv', 'one table at a time')):
+        status, err = main(['predict', 'mine/model.pkl', *words.split()]), capsys.readouterr().err
+        assert status == 2 and one_line(err) and said in err, err
+    assert not list(tmp_path.glob('*p.*'))
+
+
 @pytest.mark.skipif(sys.platform == 'win32', reason='no SIGINT to send')
 def test_interrupt(tmp_path):
     "Ctrl-C after some epochs: training ends cleanly, the model is kept and judged."

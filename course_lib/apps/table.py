@@ -53,7 +53,7 @@ def ready_target(df:pd.DataFrame, # a raw table
                                                       or whole and df[target].nunique() <= 10)
     if kind == 'number' and text: raise ValueError(f'{target!r} holds text such as {y.dropna().iloc[0]!r}: no number')
     df[target] = _as_class(df[target], whole) if is_class else df[target].astype('float64')
-    if df[target].nunique() < 2: raise ValueError(f'{target!r} is always {df[target].iloc[0]!r}: nothing to learn')
+    if df[target].nunique() < 2: raise ValueError(f'{target!r} is always {df[target].tolist()[0]!r}: nothing to learn')
     return df, is_class
 
 # %% ../../nbs/4_tables_and_text/14_a_recipe_for_tables.ipynb #a15e445b

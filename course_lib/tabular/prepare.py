@@ -141,7 +141,7 @@ def _decide(col, n, max_card):
     raw, col = col, _nunique_safe(col)
     seen, text = col.nunique(dropna=True), _is_text(col)
     if not seen: return 'dropped', 'no value at all'
-    if seen == 1 and not col.isna().any(): return 'dropped', f'always {col.dropna().iloc[0]!r}'
+    if seen == 1 and not col.isna().any(): return 'dropped', f'always {col.tolist()[0]!r}'
     if text and text_to_number(col.dropna()).notna().mean() > .95: return 'numbers', 'numbers written as text'
     own = seen == col.notna().sum() and n > 20
     named = re.search(r'(^|_|\b)(id|key|uuid|nr|no)$', str(col.name), re.I) or re.search(r'[a-z]I[dD]$', str(col.name))
