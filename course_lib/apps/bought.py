@@ -23,8 +23,8 @@ def log_columns(df:pd.DataFrame, # one row a purchase
                )->tuple:         # names of user, item and time (None: the order of the rows)
     "The columns that say who, what and when; ValueError where that cannot be said."
     found = dict(user=user, item=item, time=time)
-    words = dict(user='user customer person reader member client', item='item movie film title book product song artist',
-                 time='time date when')
+    words = dict(user='user customer person reader member client',
+                 item='item movie film title book product song artist', time='time date when')
     for what, name in found.items():
         if name is not None and name not in df: raise ValueError(f'{what}: there is no column {name!r}, but {list(df)}')
         like = [c for c in df if any(w in str(c).lower() for w in words[what].split()) and c not in found.values()]
