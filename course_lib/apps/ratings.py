@@ -60,7 +60,7 @@ def bias_baseline(ds,              # training ratings: `dls.train_ds`
                   rounds:int=8,    # passes
                  )->tuple:         # mean, biases of users, biases of items (NumPy)
     "Means of what is left over, drawn towards zero."
-    u, i, y = ds.users.numpy(), ds.items.numpy(), ds.ratings.numpy().astype(float)
+    u, i, y = (np.asarray(t.cpu()) for t in (ds.users, ds.items, ds.ratings.double()))
     mean, users, items = y.mean(), np.zeros(n_users), np.zeros(n_items)
     for _ in range(rounds):
         items = np.bincount(i, y - mean - users[u], n_items) / (np.bincount(i, minlength=n_items) + shrink)
@@ -71,7 +71,7 @@ def rating_baselines(dls # loaders of ratings
                     )->dict: # baseline -> its metrics
     "The mean of all ratings, and biases alone."
     mean, users, items = bias_baseline(dls.train_ds, dls.n_users, dls.n_items)
-    u, i, y = dls.valid_ds.users.numpy(), dls.valid_ds.items.numpy(), dls.valid_ds.ratings.numpy()
+    u, i, y = (np.asarray(t.cpu()) for t in (dls.valid_ds.users, dls.valid_ds.items, dls.valid_ds.ratings))
     def errors(pred): return dict(mse=float(((pred - y)**2).mean()), rmse=float(((pred - y)**2).mean()**.5))
     return {'mean': errors(mean), 'biases alone': errors(mean + users[u] + items[i])}
 
@@ -196,14 +196,15 @@ def _draw(learn):
         plt.boxplot([preds[y == v] for v in values], positions=values, widths=width, showfliers=False)
     plt.xlabel(learn.dls.rating_name); plt.ylabel('prediction')
 
-def _counts(learn): return torch.bincount(learn.dls.train_ds.items, minlength=learn.dls.n_items)[1:]
+def _counts(learn): return torch.bincount(learn.dls.train_ds.items.cpu(), minlength=learn.dls.n_items)[1:]
+def _items(learn): return FactorTable(*(t[1:].cpu() for t in factor_tables(learn.model)[1]))
 def _names(learn): return list(map(str, learn.dls.classes[learn.dls.item_name]))[1:]
 
 def _draw_map(learn):
     "The best known items by what they have in common."
     import matplotlib.pyplot as plt
     top, names = _counts(learn).topk(min(60, learn.dls.n_items - 1)).indices, _names(learn)
-    places, *_ = principal_components(factor_tables(learn.model)[1].factors[1:][top], 2)
+    places, *_ = principal_components(_items(learn).factors[top], 2)
     ax = plt.gca()
     ax.scatter(*places.T, s=8, color='grey')
     ax.set(xlabel='first component', ylabel='second component')
@@ -214,9 +215,9 @@ def _draw_map(learn):
 
 def _ends(learn, n=5, least=20):
     "The best and the worst items by bias, of those with enough ratings."
-    counts, side = _counts(learn), factor_tables(learn.model)[1]
+    counts = _counts(learn)
     if (counts >= least).sum() < 2 * n: return []
-    ends = by_bias(_names(learn), FactorTable(*(t[1:] for t in side)), n, counts, least)
+    ends = by_bias(_names(learn), _items(learn), n, counts, least)
     return ends.reset_index(names='').to_dict('records')
 
 # %% ../../nbs/5_collaborative_filtering/17_any_ratings.ipynb #c63e0e32

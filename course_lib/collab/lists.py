@@ -19,9 +19,10 @@ def pairs_of(ds,               # `dls.train_ds` or `dls.valid_ds`
              least:float=None, # leave out lower ratings
             )->Interactions:   # numbered from 0, which is position 1 of the model
     "Who rated what; names unknown to training are left out."
-    keep = (ds.users > 0) & (ds.items > 0)
-    if least is not None: keep &= ds.ratings >= least
-    return Interactions(ds.users[keep] - 1, ds.items[keep] - 1, n_users=n_users, n_items=n_items)
+    users, items, ratings = ds.users.cpu(), ds.items.cpu(), ds.ratings.cpu()
+    keep = (users > 0) & (items > 0)
+    if least is not None: keep &= ratings >= least
+    return Interactions(users[keep] - 1, items[keep] - 1, n_users=n_users, n_items=n_items)
 
 def of_users(pairs:Interactions, # of many users
              most:int,           # how many to keep

@@ -58,7 +58,8 @@ def _expected(learn, users, about, noise):
     if about is not None:
         if side is None: raise ValueError('training knew nothing about users: from_df(users=…, user_cats=…) tells it')
         m = learn.model
-        with torch.no_grad(): moved = torch.cat([t.cpu() for t in m.u_side(side.encode(pd.DataFrame([about])))], 1)
+        feats = side.encode(pd.DataFrame([about])).to(learn.model_device)
+        with torch.no_grad(): moved = torch.cat([t.cpu() for t in m.u_side(feats)], 1)
         own = torch.cat([m.u_weight.weight, m.u_bias.weight], 1).detach().cpu()[1:]
     if len(own) > 2 * own.shape[1]: prior, l2 = prior_of(FactorTable(own[:, :-1], own[:, -1]), noise)
     else: prior, l2 = own.mean(0), noise / (own.var(0, correction=0) + 1e-3)
