@@ -52,3 +52,29 @@ def test_newcomers(movielens, monkeypatch):
     import cold
     ours, means = (side(SimpleNamespace(data=movielens, round=0)) for side in (cold.model, cold.mean))
     assert ours['film'] < .98 * means['film'] and ours['user20'] < .92 * means['user20'], (ours, means)
+
+
+def test_a_learner_meets_strangers(movielens):
+    "A learner trained without every tenth user predicts the later ratings of these from their first twenty."
+    import course_lib.callback.schedule   # noqa: F401 (gives fit_one_cycle)
+    from course_lib.collab import CollabDataLoaders, collab_learner, factor_tables, rate_pairs, set_seed
+    ratings = pd.read_csv(movielens/'ratings.csv').sort_values('timestamp', kind='stable')
+    stranger = ratings.userId % 10 == 0
+    set_seed(0)
+    dls = CollabDataLoaders.from_df(ratings[~stranger], .05, 'userId', 'movieId', 'rating', seed=0, bs=256)
+    learn = collab_learner(dls, y_range=(0, 5.5))
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(3, 5e-3)
+    _, films, y_range = factor_tables(learn.model)
+    known = ratings[stranger & ratings.movieId.isin(list(dls.classes['movieId']))]
+    nth = known.groupby('userId').cumcount()
+
+    def error(n):
+        off = []
+        for _, own in known.groupby('userId'):
+            first, later = own[nth[own.index] < n], own[nth[own.index] >= 20]
+            rows = learn.rows_of(later.movieId)
+            off.append(rate_pairs(learn.newcomer(first), torch.zeros_like(rows), films, rows, y_range) - torch.tensor(later.rating.to_numpy(copy=True)))
+        return torch.cat(off).square().mean().item()
+    nothing, twenty = error(0), error(20)
+    assert twenty < .92 * nothing < 1.0, (nothing, twenty)
+    assert len(learn.ask(5)) == 5 and len(learn.recommend_to({1: 5, 50: 4.5}, 10)) == 10
