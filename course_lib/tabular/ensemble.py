@@ -32,7 +32,7 @@ def train_several(make:Callable, # seed -> a trained learner
     learn.model = MeanOf([learn.model, *(make(seed + i).model for i in range(1, n))])
     return learn
 
-# %% ../../nbs/4_tables_and_text/07c_several_nets.ipynb #4e0f9ffb
+# %% ../../nbs/4_tables_and_text/07c_several_nets.ipynb #94bdc4c4
 def check_worth_it(answer # your function: (errors, errors) -> bool
                   )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this chapter."
