@@ -105,3 +105,55 @@ def test_small_types():
     to = TabularPandas(df, [Categorify], 'job', ['age', 'hours', 'big'], 'pay')
     assert [str(to.items[n].dtype) for n in ('job', 'age', 'hours', 'big', 'pay')] == ['int8', 'int8', 'float32', 'int32', 'int8']
     assert to.dataloaders(8).train_ds.tensors[0].dtype == torch.int8
+
+
+def test_same_classes_however_text_is_kept():
+    "Text of Arrow in pieces, of Python objects, with gaps, in a categorical: the same numbers for the same words."
+    words = ['cook', None, 'clerk', 'cook', 'pilot', None, 'clerk', 'cook']
+    kept = dict(objects=pd.Series(words, dtype=object), pieces=pd.concat([pd.Series(words[:3]), pd.Series(words[3:])], ignore_index=True),
+                strings=pd.Series(words, dtype='string'), categories=pd.Series(words).astype('category'))
+    for how, col in kept.items():
+        df = pd.DataFrame({'job': col, 'y': np.arange(8.)})
+        for splits in (None, (range(8), []), ([7, 6, 5, 4, 3, 2, 1, 0], [])):
+            to = TabularPandas(df, [Categorify], 'job', y_names='y', splits=splits)
+            order = range(8) if splits is None else splits[0]
+            assert list(to.classes['job']) == ['#na#', 'clerk', 'cook', 'pilot'], how
+            assert to.items.job.tolist() == [[2, 0, 1, 2, 3, 0, 1, 2][i] for i in order], (how, splits)
+            assert list(to.items.index) == list(order)
+
+
+def test_order_of_rows_and_other_columns():
+    "Training rows first, each with its own label, and columns that nobody asked for come along."
+    df = people().assign(day=pd.date_range('2024-01-01', periods=80, tz='Europe/Berlin'), note='x').set_index(np.arange(80) * 10)
+    to = TabularPandas(df, [Categorify, FillMissing, Normalize], 'job', ['age', 'hours'], 'euros', splits=([5, 3, 79], [0, -1]))
+    assert to.items.index.tolist() == [50, 30, 790, 0, 790] and len(to.valid) == 2
+    assert to.items.day.tolist() == df.day.iloc[[5, 3, 79, 0, 79]].tolist() and set(to.items) == set(df)
+    assert to.decode().items.job.tolist()[:3] == df.job.iloc[[5, 3, 79]].tolist()
+
+
+def test_dates_of_every_kind():
+    "Zones, gaps, leap years, every unit, text and objects: the same parts; what cannot be one clock is refused."
+    import datetime
+    day = dict(Year=2024, Month=2, Week=9, Day=29, Dayofweek=3, Dayofyear=60, Is_month_end=True)
+    moments = pd.Series(pd.to_datetime(['2024-02-29']))
+    for col in (*(moments.astype(f'datetime64[{unit}]') for unit in ('s', 'ms', 'us', 'ns')), moments.dt.tz_localize('Asia/Tokyo'),
+                pd.Series(['2024-02-29']), pd.Series([datetime.date(2024, 2, 29)]), pd.Series(['2024-02-29']).astype('category'),
+                pd.Series(pd.period_range('2024-02-29', periods=1, freq='D'))):
+        parts = add_datepart(pd.DataFrame({'d': col}), 'd', prefix='').iloc[0]
+        assert {k: parts[k] for k in day} == day, col.dtype
+    berlin = pd.DataFrame({'d': moments.dt.tz_localize('UTC').dt.tz_convert('Europe/Berlin')})
+    assert add_datepart(berlin, 'd', prefix='', time=True).loc[0, ['Hour', 'Elapsed']].tolist() == [1, 1709164800]
+    gap = add_datepart(pd.DataFrame({'d': pd.Series([pd.NaT, moments[0]])}), 'd', prefix='', time=np.True_, more=True)
+    assert gap.loc[0, ['Year', 'Week', 'Hour', 'Elapsed']].isna().all() and gap.Quarter[1] == 1 and gap.Days_in_month[1] == 29
+    with pytest.raises(ValueError, match="'d' mixes distances from UTC"):
+        add_datepart(pd.DataFrame({'d': ['2024-03-30T12:00+01:00', '2024-03-31T12:00+02:00']}), 'd')
+
+
+def test_a_million_categories(capsys):
+    "As many values as rows: named, and capped or hashed by choice."
+    df = pd.DataFrame({'site': [f'site {i}' for i in range(1_000_000)], 'y': 0.})
+    df.loc[0, 'y'] = 1.
+    for choice, classes, kind in ((dict(), 1_000_001, 'int32'), (dict(max_n=100), 101, 'int8'), (dict(n_hash=100), 101, 'int8')):
+        to = TabularPandas(df, [Categorify(**choice)], 'site', y_names='y')
+        assert (len(to.classes['site']), str(to.items.site.dtype)) == (classes, kind)
+        assert ("category 'site' has 1,000,000 values" in capsys.readouterr().out) == (not choice)
