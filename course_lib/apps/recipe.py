@@ -179,7 +179,8 @@ def submit_test(learn,         # a trained learner of pictures
 
 def _names(files, path, asked=None):
     "Names without their ending, unless the sample has it; with their folders where the names alone are not different."
-    if asked is not None and {Path(f).name for f in files} == set(asked.iloc[:, 0]): return [Path(f).name for f in files]
+    whole = [Path(f).name for f in files]
+    if asked is not None and set(whole) == set(asked.iloc[:, 0]): return whole
     names = [Path(f).stem for f in files]
     if len(set(names)) == len(names): return names
     return [os.path.relpath(Path(f).with_suffix(''), path).replace(os.sep, '/') for f in files]

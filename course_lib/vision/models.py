@@ -55,7 +55,7 @@ def load_torchvision(): # the module `torchvision`, with `torchvision.models`
 
 # %% ../../nbs/2_better_classifiers/04a_architectures.ipynb #f1962386
 class HalvingBlock(Module):
-    "Convolve, keep the strongest of four, then add what one more convolution finds (after D. Page's DAWNBench net, 2018)."
+    "Convolve, keep the strongest of four, then add what one more convolution finds (after D. Page, DAWNBench, 2018)."
     def __init__(self,
                  ni:int, nf:int # channels in and out
                 ):
@@ -100,7 +100,7 @@ def course_small_split(m:nn.Module # body and head
 def course_small(num_classes:int=10,  # scores that come out
                  width:int=32         # channels of the first layer; the last has 8 times as many
                 )->nn.Sequential:
-    "A compact residual network for small pictures (1.3 million parameters; measured at 64 and 96 pixels); with weights."
+    "A compact residual network for small pictures (1.3 million parameters, tried at 64 and 96 pixels), with weights."
     sizes = [width, 2 * width, 5 * width, 8 * width]
     blocks = [HalvingBlock(ni, nf) for ni, nf in itertools.pairwise(sizes)]
     return nn.Sequential(ConvLayer(3, width), *blocks, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
