@@ -37,7 +37,7 @@ def _say_large(names, emb_szs, limit=50_000_000):
     for name, (n, size) in zip(names, emb_szs):
         if n * size > limit:
             print(f'the embedding of {name!r} has {n:,} × {size} numbers: {n * size / 2**28:.1f} GB, and four times '
-                  f'that in training. Categorify(max_n=1000) keeps the commonest, emb_szs={{{name!r}: 8}} makes it narrow')
+                  f'that in training. Categorify(max_n=1000) keeps the commonest, emb_szs={{{name!r}: 8}} is narrow')
 
 @register
 class TabularLearner(Learner):
