@@ -1,13 +1,5 @@
 "The recipe of dog breeds on real photographs, through the command: what a user gets, with another seed, and from nothing."
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-
-from common import main
+from common import main, recipe
 
 spec = dict(
     title='Dog breeds: the recipe on real photographs',
@@ -28,15 +20,7 @@ spec = dict(
 
 
 def ours(args, *more):
-    with tempfile.TemporaryDirectory() as out:
-        short = '--head 1 --epochs 1 --more 1 --whole 1 --size 32 --larger 48 --tta 1'.split() if args.quick else []
-        command = [Path(sys.executable).with_name('course_lib'), 'train', 'dogbreeds', '--data', 'sample' if args.quick else 'real',
-                   '--out', out, '--json', *short, *more]
-        start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, TQDM_DISABLE='1'))
-        took = time.perf_counter() - start
-    if done.returncode: raise SystemExit(f'{done.stdout}\n{done.stderr}')
-    told = json.loads(done.stdout.strip().split('\n')[-1])
+    told, took = recipe(args, 'dogbreeds', '--head 1 --epochs 1 --more 1 --whole 1 --size 32 --larger 48 --tta 1', *more)
     alike = told['baselines']['each breed alike']
     head = next((s for s in told['steps'] if s['step'] == 'the head, from store'), None)
     found = dict(head=head['accuracy'], head_seconds=head['seconds']) if head else {}

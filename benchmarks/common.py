@@ -35,6 +35,20 @@ def warm_files(path):
         if p.is_file(): p.read_bytes()
 
 
+def recipe(args, app, short, *more):
+    "Run `course_lib train app` as a user would (`short`: its options in a quick run); what it told, and its seconds."
+    import subprocess
+    import tempfile
+    with tempfile.TemporaryDirectory() as out:
+        command = [Path(sys.executable).with_name('course_lib'), 'train', app, '--data', 'sample' if args.quick else 'real',
+                   '--out', out, '--json', *(short.split() if args.quick else []), *more]
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, TQDM_DISABLE='1'))
+        took = time.perf_counter() - start
+    if done.returncode: raise SystemExit(f'{done.stdout}\n{done.stderr}')
+    return json.loads(done.stdout.strip().split('\n')[-1]), took
+
+
 def main(sides):
     "Run one side and print what it measured as the last line, in JSON."
     parser = argparse.ArgumentParser()

@@ -1,13 +1,5 @@
 "The recipe of lesson 1 on the real photographs, through the command: what a user gets, with another seed, and from nothing."
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-
-from common import main
+from common import main, recipe
 
 spec = dict(
     title='Cats and dogs: the recipe on real photographs',
@@ -29,14 +21,7 @@ spec = dict(
 
 
 def ours(args, *more):
-    with tempfile.TemporaryDirectory() as out:
-        command = [Path(sys.executable).with_name('course_lib'), 'train', 'dogscats', '--data', 'sample' if args.quick else 'real',
-                   '--out', out, '--json', *('--epochs 1 --more 1 --size 32 --larger 40 --tta 1'.split() if args.quick else []), *more]
-        start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, TQDM_DISABLE='1'))
-        took = time.perf_counter() - start
-    if done.returncode: raise SystemExit(f'{done.stdout}\n{done.stderr}')
-    told = json.loads(done.stdout.strip().split('\n')[-1])
+    told, took = recipe(args, 'dogscats', '--epochs 1 --more 1 --size 32 --larger 40 --tta 1', *more)
     steps = {s['step']: s for s in told['steps']}
     first = steps.get('everything') or steps['from nothing']
     found = dict(accuracy=told['accuracy'], one_look=told['accuracy_one_look'], valid_loss=told['valid_loss'],
