@@ -6,7 +6,7 @@ from nbs import head, nbs, notebooks
 from run_nb import run_apart
 
 budget = 60   # seconds of processor time for one notebook, measured with one thread
-extras = {'3_multi_label/07_the_same_in_keras.ipynb': 'keras'}   # notebooks that need an extra; the extra `dev` brings it along
+extras = {'3_multi_label/01_once_more_in_keras.ipynb': 'keras'}   # notebooks that need an extra; the extra `dev` brings it along
 longest_first = sorted(notebooks(), key=lambda p: -head(p)['seconds'])
 
 

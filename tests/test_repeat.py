@@ -7,11 +7,11 @@ from nbs import cells, nbs, text
 from run_nb import run_apart
 
 lessons = [p for p in (
-    '1_cats_and_dogs/01_three_lines', '2_better_classifiers/02_learning_rate_finder', '2_better_classifiers/03_augmentation',
-    '2_better_classifiers/05_test_time_augmentation', '2_better_classifiers/06_snapshot_ensembles', '2_better_classifiers/09_mixup',
-    '2_better_classifiers/10_eight_steps', '2_better_classifiers/11_dog_breeds', '3_multi_label/03_convolution_by_hand',
-    '3_multi_label/05_satellite_tags', '4_tables_and_text/08_adult', '4_tables_and_text/10_rossmann',
-    '5_collaborative_filtering/11_the_ladder') if (nbs/f'{p}.ipynb').exists()]
+    'library/apps/dogscats', 'library/callback/lr_find', 'library/vision/augment',
+    'library/vision/tta', 'library/callback/snapshot', 'library/callback/mixup',
+    '2_better_classifiers/01_eight_steps', 'library/apps/dogbreeds', 'library/sheets/conv',
+    'library/apps/planet', 'library/apps/adult', 'library/apps/rossmann',
+    '5_collaborative_filtering/03_the_ladder') if (nbs/f'{p}.ipynb').exists()]
 kinds = 'text/plain', 'text/html', 'image/png', 'stream'
 
 
