@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DataSource', 'cache_home', 'URLs', 'new_folder', 'one_at_a_time', 'file_extract', 'check_file', 'download_url',
-           'download_data', 'write_manifest', 'sample_mode', 'untar_data', 'check_stays_inside']
+           'download_data', 'write_manifest', 'sample_mode', 'use_sample_data', 'untar_data', 'check_stays_inside']
 
 # %% ../../nbs/library/data/external.ipynb #bac36e88
 import errno
@@ -516,12 +516,22 @@ def _from_mirror(d, found, dest, replace=False):
         file_extract(archive, dest, replace=replace)
 
 # %% ../../nbs/library/data/external.ipynb #46d59b53
+_choice = dict(sample=False)   # what `use_sample_data` was told last
+
 def sample_mode()->bool:
-    "Is generated data wanted? True with `COURSE_LIB_DATA=sample`."
-    mode = os.environ.get('COURSE_LIB_DATA') or 'real'
+    "Are generated data wanted? `COURSE_LIB_DATA` (sample or real) decides; without it, the last `use_sample_data()`."
+    mode = os.environ.get('COURSE_LIB_DATA') or ('sample' if _choice['sample'] else 'real')
     if mode not in ('real', 'sample'): raise ValueError(f'COURSE_LIB_DATA is {mode!r}: it should be "sample" or "real"')
     return mode == 'sample'
 
+def use_sample_data(use:bool=True # False: the real ones again
+                   )->None:
+    "From here on `untar_data` draws its data on this machine, unless `COURSE_LIB_DATA` says real; says which."
+    _choice['sample'] = use
+    print('Data: drawn on this machine, no network. For the real ones leave this line out, or set COURSE_LIB_DATA=real.'
+          if sample_mode() else 'Data: the real ones, from the cache, a mirror or the web.')
+
+# %% ../../nbs/library/data/external.ipynb #e0b8b281
 def untar_data(url:str,                    # an entry of `URLs`, or any address of an archive
                archive:str|Path=None,      # folder for the downloaded file
                data:str|Path=None,         # folder to unpack into
