@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['commands', 'reader', 'option', 'add_arguments', 'Parser', 'App', 'find_apps', 'list_', 'data', 'lesson', 'predict',
-           'make_parser', 'main', 'check_recipe']
+           'make_parser', 'main']
 
 # %% ../nbs/library/cli.ipynb #5d7fc2ca
 import argparse
@@ -214,21 +214,3 @@ def main(argv:list[str]=None # words after `course_lib`; by default those of the
         status = 2 if wrong else 1
     print(f'course_lib: {problem}', file=sys.stderr)
     return status
-
-# %% ../nbs/library/cli.ipynb #076bdb1f
-def check_recipe(answer:str # the text of a Python file
-                )->str: # what to look at next, or 'all good'
-    "Check the exercise of this chapter."
-    import tempfile
-    try: body = ast.parse(answer).body
-    except SyntaxError as e: return f'Python cannot read line {e.lineno}: {e.msg}'
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, 'dice.py').write_text(answer, encoding='utf-8')
-        apps = find_apps(folder)
-    if not apps: return 'no application found: the file needs a function called train'
-    app = apps['dice']
-    if app.doc != 'Guess the next throw.': return f'the docstring of train should say what it is for, not {app.doc!r}'
-    if app.lesson != 6: return f'the lesson is {app.lesson}: write `lesson = 6` outside the function'
-    train = next(n for n in body if isinstance(n, ast.FunctionDef) and n.name == 'train')
-    if 'seed' not in [a.arg for a in train.args.args]: return 'train should have an argument seed'
-    return 'all good'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NormType', 'Lambda', 'Flatten', 'sequential', 'flatten_model', 'has_params', 'in_channels', 'init_default',
            'apply_init', 'trunc_normal_', 'Embedding', 'BatchNorm', 'InstanceNorm', 'ConvLayer', 'AdaptiveConcatPool2d',
-           'PoolFlatten', 'LinBnDrop', 'sigmoid_range', 'SigmoidRange', 'check_conv_layer_params']
+           'PoolFlatten', 'LinBnDrop', 'sigmoid_range', 'SigmoidRange']
 
 # %% ../nbs/library/layers.ipynb #a3b04061
 import enum
@@ -216,14 +216,3 @@ class SigmoidRange(Module):
         self.low, self.high = low, high
     def forward(self, x): return sigmoid_range(x, self.low, self.high)
     def extra_repr(self): return f'{self.low}, {self.high}'
-
-# %% ../nbs/library/layers.ipynb #eb51c7b0
-def check_conv_layer_params(answer:Callable[[int, int, int], int] # your function: (ni, nf, ks) -> number of parameters
-                           )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    for ni, nf, ks in [(1, 1, 1), (3, 8, 3), (16, 32, 5)]:
-        want, got = sum(p.numel() for p in ConvLayer(ni, nf, ks).parameters()), answer(ni, nf, ks)
-        said = f'ConvLayer({ni}, {nf}, {ks}) has {want}, you say {got}'
-        if got == want - 2 * nf: return f'{said}: you left out batch norm'
-        if got != want: return f'{said}: each of the {nf} kernels is {ni}x{ks}x{ks}'
-    return 'all good'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['norm_types', 'trainable_params', 'norm_bias_params', 'layer_groups', 'Learner', 'spread', 'explained', 'in_order',
-           'GatherPredsCallback', 'joined', 'item_losses', 'check_head_and_rest']
+           'GatherPredsCallback', 'joined', 'item_losses']
 
 # %% ../nbs/library/learner.ipynb #7e8bd645
 import copy, inspect
@@ -411,15 +411,3 @@ def predict(self:Learner, item,    # anything the data set can prepare: a path, 
     return (x, *out) if with_input else out
 
 def _parts(o): return tuple(o) if isinstance(o, (tuple, list)) else (o,)
-
-# %% ../nbs/library/learner.ipynb #da712eba
-def check_head_and_rest(answer)->str: # your splitter; the result says what to look at, or 'all good'
-    "Check the exercise of this chapter."
-    m = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Linear(4, 5))
-    groups = answer(m)
-    if len(groups) != 2: return f'there should be two groups, not {len(groups)}'
-    if [p.shape for p in groups[-1]] != [p.shape for p in m[-1].parameters()]:
-        return 'the second group should be the parameters of the last layer'
-    if sum(len(list(g)) for g in map(list, groups)) != 6:
-        return 'every parameter belongs to one group: there are six here'
-    return 'all good'

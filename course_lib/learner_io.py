@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['write_tensors', 'read_tensors', 'opt_tensors', 'load_opt', 'check_fit', 'model_file', 'nn_recipe', 'build',
-           'loss_recipe', 'build_loss', 'load_learner', 'NoData', 'chance', 'set_chance', 'check_n_bytes']
+           'loss_recipe', 'build_loss', 'load_learner', 'NoData', 'chance', 'set_chance']
 
 # %% ../nbs/library/learner_io.ipynb #10cd02e0
 import inspect, json, os, random
@@ -299,13 +299,3 @@ def set_chance(tensors:dict, note:dict): # as `chance` gave them
     random.setstate((version, tuple(state), extra))
     gpus = [t for k, t in sorted(tensors.items()) if k.startswith('chance.cuda')]
     if gpus and torch.cuda.is_available() and len(gpus) == torch.cuda.device_count(): torch.cuda.set_rng_state_all(gpus)
-
-# %% ../nbs/library/learner_io.ipynb #eebfb65f
-def check_n_bytes(answer)->str: # your function; the result says what to look at, or 'all good'
-    "Check the exercise of this chapter."
-    if answer(nn.Linear(10, 5)) != 220: return 'Linear(10, 5) has 50 weights and 5 biases of 4 bytes each: 220'
-    if answer(nn.BatchNorm1d(3)) != 56:
-        return 'BatchNorm1d(3): weight, bias, running mean and variance of 12 bytes each, and a counter of 8'
-    tied = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
-    tied[1].weight = tied[0].weight
-    return 'all good' if answer(tied) == 64 else 'a weight that is used twice is stored once'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BaseLoss', 'MSELossFlat', 'L1LossFlat', 'CrossEntropyLossFlat', 'BCEWithLogitsLossFlat', 'BCELossFlat',
-           'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'check_cross_entropy']
+           'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat']
 
 # %% ../nbs/library/losses.ipynb #73c8966f
 import torch
@@ -212,15 +212,3 @@ class FocalLossFlat(CrossEntropyLossFlat):
                  reduction:str='mean'): # 'mean', 'sum' or 'none'
         super().__init__(axis=axis)
         self.func = FocalLoss(gamma, weight, reduction)
-
-# %% ../nbs/library/losses.ipynb #2ff50d12
-def check_cross_entropy(answer # your function: (scores n×c, class numbers n) -> mean loss
-                       )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    scores, label = torch.tensor([[2., 1., -1.], [0., 0., 0.]]), torch.tensor([0, 2])
-    got, want = (float(f(scores, label)) for f in (answer, F.cross_entropy))
-    if abs(got - 2 * want) < 1e-4: return 'the mean over the rows is wanted, not the sum'
-    if abs(got - want) > 1e-4: return f'for {scores.tolist()}, {label.tolist()} it should be {want:.4f}, not {got:.4f}'
-    got = float(answer(scores * 1000, label))
-    if got != got or got == float('inf'): return 'right for small scores, but not a number for scores of 1000'
-    return 'all good'

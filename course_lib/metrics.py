@@ -7,7 +7,7 @@ __all__ = ['Metric', 'AvgMetric', 'AccumMetric', 'flatten_check', 'mean_metric',
            'accuracy', 'error_rate', 'top_k_accuracy', 'accuracy_multi', 'FBeta', 'F1Score', 'Precision', 'Recall',
            'FBetaMulti', 'F1ScoreMulti', 'PrecisionMulti', 'RecallMulti', 'RocAuc', 'RocAucBinary', 'RocAucMulti',
            'mse', 'mae', 'mape', 'rmse', 'exp_rmspe', 'R2Score', 'LogLoss', 'Perplexity', 'Dice', 'JaccardCoeff',
-           'DiceMulti', 'JaccardCoeffMulti', 'skm_to_fastai', 'check_balanced']
+           'DiceMulti', 'JaccardCoeffMulti', 'skm_to_fastai']
 
 # %% ../nbs/library/metrics.ipynb #9a0d81cf
 import math
@@ -496,19 +496,3 @@ def skm_to_fastai(func,               # function of (targets, predictions), from
     activation = activation or ('sigmoid' if is_class and thresh is not None else 'no')
     return AccumMetric(func, dim_argmax=dim_argmax, activation=activation, thresh=thresh, to_np=True, invert_arg=True,
                        flatten=dim_argmax is not None, **kwargs)
-
-# %% ../nbs/library/metrics.ipynb #c50005e7
-def check_balanced(answer # your function: (scores n×c, class numbers n) -> number
-                  )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    targs = torch.tensor([0] * 95 + [2] * 5)
-    always = torch.zeros(100, 4)
-    always[:, 0] = 1
-    got = float(answer(always, targs))
-    if abs(got - 0.95) < 1e-6: return 'that is plain accuracy: first the share for each class, then their mean'
-    if abs(got - 0.25) < 1e-6: return 'classes that no target has do not count: there are two here, not four'
-    if abs(got - 0.5) > 1e-6: return f'"always cat" should get 0.5, yours gives {got:.3f}'
-    some = torch.eye(4)[torch.tensor([0] * 50 + [1] * 45 + [2] * 4 + [3])]
-    got, want = float(answer(some, targs)), (50 / 95 + 4 / 5) / 2
-    if abs(got - want) > 1e-6: return f'50 of 95 cats and 4 of 5 dogs should get {want:.3f}, yours gives {got:.3f}'
-    return 'all good'

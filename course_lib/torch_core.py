@@ -7,7 +7,7 @@ __all__ = ['registry', 'name_of', 'register', 'Configurable', 'to_config', 'from
            'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'TensorPoint', 'TensorCategory',
            'TensorMultiCategory', 'retag', 'Category', 'MultiCategory', 'tensor', 'map_tensors', 'to_device', 'to_cpu',
            'to_np', 'one_hot', 'default_device', 'set_seed', 'show_title', 'subplots', 'get_grid', 'show_image',
-           'Module', 'params', 'check_threshold']
+           'Module', 'params']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
 import functools, inspect, math, random
@@ -368,13 +368,3 @@ class Module(nn.Module):
 def params(m)->list: # a module
     "All parameters of `m`."
     return list(m.parameters())
-
-# %% ../nbs/library/torch_core.ipynb #e0156392
-def check_threshold(answer)->str: # your class; the result says what to look at next, or 'all good'
-    "Check the exercise on objects that can be written down."
-    if not (isinstance(answer, type) and issubclass(answer, Configurable)): return 'inherit from Configurable'
-    t = answer(at=0.2)
-    if t.made_with != {'at': 0.2}: return f'made with {t.made_with}: the one argument should be called `at`'
-    if answer().made_with != {'at': 0.5}: return 'the default of `at` should be 0.5'
-    if t(torch.tensor([0.1, 0.3])).tolist() != [False, True]: return 'with at=0.2, [0.1, 0.3] should give [False, True]'
-    return 'all good' if from_config(t.config).same_as(t) else 'from_config(t.config) should make an equal object'

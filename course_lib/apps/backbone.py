@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'picture_flops', 'epoch_seconds', 'pictures_as_tensors', 'small_picture_loaders', 'GrowPictures',
-           'save_backbone', 'backbone_facts', 'train', 'check_epochs_in']
+           'save_backbone', 'backbone_facts', 'train']
 
 # %% ../../nbs/library/apps/backbone.ipynb #93b25432
 import itertools
@@ -184,12 +184,3 @@ def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a f
         learn.add_cb(CheckpointCallback(resume=resume))
     learn.fit_one_cycle(epochs, lr, wd=wd)
     return _judged(learn, Result('backbone', str(data), {}, {}, 0, settings, learn=learn), arch, start, out)
-
-# %% ../../nbs/library/apps/backbone.ipynb #07e15c41
-def check_epochs_in(answer # your function: (minutes, flops, n, speed) -> int
-                   )->str: # what to look at next, or 'all good'
-    "Check the exercise of this chapter."
-    got = answer(1, 1e6, 1000, 1e9) # an epoch is three seconds
-    if got == 60: return 'backwards costs twice as much again: three times the operations'
-    if got != 20: return f'an epoch of three seconds fits 20 times in a minute, not {got}'
-    return 'all good' if answer(0.99, 1e6, 1000, 1e9) == 19 else 'only whole epochs count'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'picture_sizes', 'read_breeds', 'breed_loaders', 'baselines', 'weights_here', 'breed_learner', 'log_loss',
-           'soften', 'best_temperature', 'honest_log_loss', 'train', 'check_top3']
+           'soften', 'best_temperature', 'honest_log_loss', 'train']
 
 # %% ../../nbs/library/apps/dogbreeds.ipynb #4ea012d0
 import math
@@ -237,13 +237,3 @@ def _written(result, out):
     page, learn.path = page.add_heading('Settings').add_table([result.settings]), out
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')))
     return result
-
-# %% ../../nbs/library/apps/dogbreeds.ipynb #37d2837c
-def check_top3(answer # your function: (probabilities, class numbers) -> share
-              )->str: # what to look at next, or 'all good'
-    "Check the exercise of this lesson."
-    probs = torch.tensor([[.4, .3, .2, .1], [.1, .2, .3, .4], [.3, .1, .2, .4]])
-    got = [round(float(answer(probs, torch.tensor(o))), 3) for o in ([2, 0, 0], [3, 3, 1])]
-    if got == [.667, .333]: return 'all good'
-    if got[0] == 0: return 'in row 1 the right class is the third of four: it counts'
-    return f'2 of 3, then 1 of 3 rows have it among their first three; yours are {got[0]} and {got[1]}'

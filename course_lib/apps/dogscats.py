@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'course_tiny', 'picture_loaders', 'figures', 'report', 'check_settings', 'train', 'train_in_steps', 'judged',
-           'write_run', 'check_n_wrong', 'check_surest_mistake', 'check_mistakes_of_2000']
+           'write_run']
 
 # %% ../../nbs/library/apps/dogscats.ipynb #28a480b5
 import time
@@ -177,31 +177,3 @@ def write_run(result:Result,  # what was trained
     model, page = result.learn.export('model.pkl'), report(result, drawn).save(out/'report.html')
     result.files |= dict(model=str(model), page=str(page))
     return result
-
-# %% ../../nbs/library/apps/dogscats.ipynb #ad1058d8
-def check_n_wrong(answer:Callable # your function: (probabilities, true class numbers) -> count
-                 )->str: # what to look at next, or 'all good'
-    "Check exercise 1."
-    import torch
-    probs, targs = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]]), torch.tensor([0, 0, 1, 1])
-    got = int(answer(probs, targs))
-    if got == 2 and int(answer(probs[:1], targs[:1])) == 0: return 'all good'
-    return f'in rows 1 and 3 the larger probability is not at the target: 2 are wrong, you count {got}'
-
-# %% ../../nbs/library/apps/dogscats.ipynb #44312731
-def check_surest_mistake(answer:Callable # your function: (probabilities, true class numbers) -> place
-                        )->str: # what to look at next, or 'all good'
-    "Check exercise 2."
-    import torch
-    probs, targs = torch.tensor([[0.99, 0.01], [0.4, 0.6], [0.2, 0.8], [0.9, 0.1]]), torch.tensor([0, 0, 1, 1])
-    got = int(answer(probs, targs))
-    if got == 3: return 'all good'
-    if got == 0: return 'picture 0 is the surest, but it is right: leave the right ones out first'
-    return f'picture 3 is wrong at 0.9; you name picture {got}'
-
-# %% ../../nbs/library/apps/dogscats.ipynb #3b05c0e2
-def check_mistakes_of_2000(answer:int # how many are wrong
-                          )->str: # what to look at next, or 'all good'
-    "Check exercise 3."
-    if answer == 7: return 'all good'
-    return f'{answer} wrong would be {1 - answer / 2000:.2%}; the course says 99.65 %'

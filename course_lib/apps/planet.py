@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'tag_score', 'best_threshold', 'always_the_same', 'tile_net', 'tag_learner', 'honest_score', 'tag_report',
-           'show_mistakes', 'read_tags', 'tag_loaders', 'train', 'check_one_weather']
+           'show_mistakes', 'read_tags', 'tag_loaders', 'train']
 
 # %% ../../nbs/library/apps/planet.ipynb #e6da1653
 import textwrap
@@ -284,17 +284,3 @@ def _write(result, out, preds, targs, thresh):
     learn.path = out
     learn.loss_func = BCEWithLogitsLossFlat(thresh=round(thresh, 2)) # from here the saved model names a tag
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')))
-
-# %% ../../nbs/library/apps/planet.ipynb #404933d8
-def check_one_weather(answer # your function: (preds, thresh, vocab, weather) -> bool tensor
-                     )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this lesson."
-    vocab, weather = ['clear', 'forest', 'haze', 'road'], ['clear', 'haze']
-    preds = torch.tensor([[.1, .9, .05, .1], [.7, .3, .6, .1], [.0, .1, .1, .6]])
-    got = torch.as_tensor(answer(preds, .2, vocab, weather))
-    if got.shape != preds.shape: return f'one row a tile, one column a tag: (3, 4), not {tuple(got.shape)}'
-    sums = got[:, [0, 2]].sum(1).tolist()
-    if sums != [1, 1, 1]: return f'each tile should have one of {weather}; yours have {sums}'
-    if not got[[0, 1, 2], [0, 0, 2]].all(): return 'the weather that is named should be the likeliest'
-    want = [[True, False], [True, False], [False, True]]
-    return 'all good' if got[:, [1, 3]].tolist() == want else 'forest and road go by the threshold, as before'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'rating_columns', 'bias_baseline', 'rating_baselines', 'list_figures', 'RatingsResult', 'fit_ratings',
-           'check_names', 'judged', 'predict_rows', 'train', 'check_share_explained']
+           'check_names', 'judged', 'predict_rows', 'train']
 
 # %% ../../nbs/library/apps/ratings.ipynb #6c1424e2
 import time
@@ -283,11 +283,3 @@ def train(file:str,              # your table: a CSV, one row a rating
     learn = fit_ratings(dls, n_factors, epochs, lr, wd)
     result = RatingsResult('ratings', str(file), {}, {}, 0, settings, learn=learn)
     return judged(result, start, recommend, similar, pairs, out, newcomer, ask)
-
-# %% ../../nbs/library/apps/ratings.ipynb #a79e22c9
-def check_share_explained(answer # your function: `RatingsResult` -> float
-                         )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    r = RatingsResult('x', 'x', dict(mse=.6), {'mean': dict(mse=1.), 'biases alone': dict(mse=.8)}, 0)
-    got = float(answer(r))
-    return 'all good' if abs(got - 2) < 1e-9 else f'the model removes .4 of 1, the biases .2: 2, not {got:g}'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Result', 'data_folder', 'majority_share', 'predict_files', 'check_files', 'unlabelled', 'as_sample', 'read_sample',
-           'asked_form', 'submit_test', 'check_persistence']
+           'asked_form', 'submit_test']
 
 # %% ../../nbs/library/apps/recipe.ipynb #554277af
 import json
@@ -184,12 +184,3 @@ def _names(files, path, asked=None):
     names = [Path(f).stem for f in files]
     if len(set(names)) == len(names): return names
     return [os.path.relpath(Path(f).with_suffix(''), path).replace(os.sep, '/') for f in files]
-
-# %% ../../nbs/library/apps/recipe.ipynb #6de58195
-def check_persistence(
-    answer:Callable[[Sequence], float] # your function: list of labels -> share
-)->str: # what to look at next, or 'all good'
-    "Check the exercise of this chapter."
-    if answer(['sun']*5) != 1.: return 'when nothing ever changes the answer is 1: divide by one less than the length'
-    got = answer(['sun', 'sun', 'rain', 'sun', 'sun'])
-    return 'all good' if got == 0.5 else f'sun sun rain sun sun: 2 of 4 are as the day before, 0.5; yours is {got:.3f}'

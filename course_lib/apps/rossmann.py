@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['wanted', 'events', 'cat_names', 'cont_names', 'nominal', 'lesson', 'read_tables', 'sales_table', 'last_weeks',
            'group_means', 'last_year', 'sales_loaders', 'sales_learner', 'rmspe_factor', 'forecast', 'boosting',
-           'sales_submission', 'train', 'check_blend_sales']
+           'sales_submission', 'train']
 
 # %% ../../nbs/library/apps/rossmann.ipynb #97326468
 import time
@@ -340,16 +340,3 @@ def _draw_shop(said):
     plt.plot(said.Date, said.Sales, 'o-', ms=3, lw=.8, label='sales')
     plt.plot(said.Date, said.forecast, '.--', lw=.8, label='forecast')
     plt.gcf().set_size_inches(8, 2.8); plt.xticks(rotation=30); plt.legend(); plt.ylabel('sales')
-
-# %% ../../nbs/library/apps/rossmann.ipynb #9b484cc7
-def check_blend_sales(answer # your function: (forecasts, forecasts, sales) -> weight
-                     )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this lesson."
-    rng = np.random.default_rng(0)
-    truth = np.exp(rng.normal(8, 1, 4000))
-    p, q = (truth * np.exp(rng.normal(0, s, 4000)) for s in (.1, .2))
-    errors = {round(w, 1): rmspe(np.exp(w * np.log(p) + (1 - w) * np.log(q)), truth) for w in np.arange(0, 1.05, .1)}
-    got = round(float(answer(p, q, truth)), 1)
-    if got not in errors: return f'{got} is not one of 0, 0.1 … 1'
-    best = min(errors, key=errors.get)
-    return 'all good' if got == best else f'at {got} RMSPE is {errors[got]:.4f}, at {best} it is {errors[best]:.4f}'

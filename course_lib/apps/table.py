@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'ready_target', 'Powers', 'LogMSELoss', 'table_baselines', 'TableResult', 'worth_a_word', 'fit_table',
-           'train', 'judged', 'predict_rows', 'check_verdict']
+           'train', 'judged', 'predict_rows']
 
 # %% ../../nbs/library/apps/table.ipynb #19fe2f43
 import time
@@ -313,13 +313,3 @@ def _writer(out, kind):
         if made and made[0] is not None: made[0].close()
         if made: part.replace(out)
     finally: part.unlink(missing_ok=True)
-
-# %% ../../nbs/library/apps/table.ipynb #df8b1141
-def check_verdict(answer # your function: (number, list of numbers, bool) -> word
-                 )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this lesson."
-    cases = ((.87, [.76, .873], True, 'level'), (.9, [.76, .87], True, 'better'), (.8, [.76, .87], True, 'worse'),
-             (10., [30., 12.], False, 'better'), (12.05, [30., 12.], False, 'level'), (20., [30., 12.], False, 'worse'))
-    for *args, right in cases:
-        if (got := answer(*args)) != right: return f'{args[0]} beside {args[1]} is {right}, you say {got}'
-    return 'all good'

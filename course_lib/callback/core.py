@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['events', 'batch_events', 'CancelValidateException', 'Callback', 'TrainLoop', 'listed', 'CancelBackwardException',
            'CancelStepException', 'CancelBatchException', 'CancelTrainException', 'CancelValidException',
-           'CancelEpochException', 'CancelFitException', 'n_batches', 'has_batches', 'no_batches', 'check_good_enough']
+           'CancelEpochException', 'CancelFitException', 'n_batches', 'has_batches', 'no_batches']
 
 # %% ../../nbs/library/callback/core.ipynb #7cfe0248
 import re
@@ -331,23 +331,3 @@ def show_training_loop(self:TrainLoop):
 def grab_cbs(self:TrainLoop, cls:type)->L: # callbacks of that class
     "The callbacks of class `cls` that are on board."
     return self.cbs.filter(lambda cb: isinstance(cb, cls))
-
-# %% ../../nbs/library/callback/core.ipynb #dabc33a0
-def check_good_enough(answer:type)->str: # a subclass of `Callback` that takes `target`
-    "Check the exercise of this chapter."
-    if not (isinstance(answer, type) and issubclass(answer, Callback)):
-        return 'write a class that inherits from Callback'
-    p, seen = torch.nn.Parameter(torch.tensor(8.)), []
-    class Data: train, valid = [(torch.ones(1), torch.zeros(1))] * 4, [(torch.zeros(1), torch.zeros(1))]
-    class Model(torch.nn.Module):
-        def __init__(self): super().__init__(); self.p = p
-        def forward(self, x): return x * self.p
-    class Watch(Callback):
-        order, run_valid = 1000, False
-        def after_loss(self): seen.append(self.loss.item())
-    loss_func = lambda pred, y: (pred - y).abs().sum()
-    TrainLoop(Data, Model(), loss_func, torch.optim.SGD([p], lr=1.), [answer(target=4.5), Watch()]).fit(5)
-    if len(seen) == 20: return 'training went on to the end: which exception ends a whole fit?'
-    if min(seen) > 4.5: return 'it stopped before the target was reached: the validation loss does not count'
-    if len(seen) > 5: return 'it went on after the loss fell below the target: look at each batch, not at each epoch'
-    return 'all good'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Hook', 'hook_output', 'Hooks', 'hook_outputs', 'dummy_eval', 'model_sizes', 'num_features_model', 'total_params',
-           'HookCallback', 'ActivationStats', 'check_dead_channels']
+           'HookCallback', 'ActivationStats']
 
 # %% ../../nbs/library/callback/hook.ipynb #5f042a12
 from collections.abc import Callable, Sequence
@@ -185,14 +185,3 @@ def _color_dim(self, idx:int, # layer
     return ax
 
 ActivationStats.plot_layer_stats, ActivationStats.color_dim = _plot_layer_stats, _color_dim
-
-# %% ../../nbs/library/callback/hook.ipynb #550c2602
-def check_dead_channels(answer:Callable # your function: activations -> number
-                       )->str: # what to look at next, or 'all good'
-    "Check the exercise of this lesson."
-    acts = torch.zeros(3, 4, 2, 2)
-    acts[0, 1, 0, 1], acts[2, 3] = .5, 1.
-    got = int(answer(acts))
-    if got == 2: return 'all good'
-    if got in (9, 10): return 'a channel lives if it is above zero in any picture: look along both'
-    return f'channels 1 and 3 say something, 0 and 2 are dead: 2, not {got}'

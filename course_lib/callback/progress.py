@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Scores', 'Smooth', 'Recorder', 'table_row', 'progress_bar', 'ProgressCallback', 'CSVLogger', 'TerminateOnNaNCallback',
-           'nan_message', 'check_best_epoch']
+           'nan_message']
 
 # %% ../../nbs/library/callback/progress.ipynb #c3749302
 import csv, importlib.util, math, sys, time
@@ -280,12 +280,3 @@ def nan_message(loss:float, learn)->str:
     return (f'The loss became {loss} in epoch {learn.epoch}, batch {learn.iter} (rate {rate:.2g}). {why}The weights '
             'are back to what they were before. Try a rate 3 to 10 times lower; look for nan or infinite values in the '
             'data; clip gradients with cbs=GradientClip; on a GPU, to_bf16() in place of to_fp16().')
-
-# %% ../../nbs/library/callback/progress.ipynb #7e537a43
-def check_best_epoch(answer)->str: # your function; the result says what to look at, or 'all good'
-    "Check the exercise of this chapter."
-    if answer([[1., 3.], [2., 1.], [0.5, 2.]]) != 1:
-        return 'of validation losses 3, 1, 2 the best is in epoch 1: is it the second column?'
-    if answer([[1., 3., 9.], [2., None, None], [0.5, 2., 0.]]) != 2:
-        return 'an epoch without validation loss (None) cannot be the best'
-    return 'all good'

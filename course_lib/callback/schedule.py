@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['Schedule', 'lerp', 'cosine', 'in_sequence', 'cycle_lengths', 'sgdr', 'one_cycle', 'SchedNo', 'SchedLin', 'SchedCos',
-           'SchedExp', 'SchedPoly', 'combine_scheds', 'combined_cos', 'ParamScheduler', 'flat_cos', 'CycleEndCallback',
-           'check_flat_then_cosine']
+           'SchedExp', 'SchedPoly', 'combine_scheds', 'combined_cos', 'ParamScheduler', 'flat_cos', 'CycleEndCallback']
 
 # %% ../../nbs/library/callback/schedule.ipynb #395586e6
 import math
@@ -242,14 +241,3 @@ def fine_tune(self:Learner,
     base_lr /= 2
     self.unfreeze()
     self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **kwargs)
-
-# %% ../../nbs/library/callback/schedule.ipynb #fcfe1dfb
-def check_flat_then_cosine(
-    answer:Callable[[float, float], Schedule] # your function: (lr, pct_flat) -> schedule
-)->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    s = answer(2., 0.6)
-    if any(s(p) != 2. for p in (0, 0.3, 0.599)): return 'the first 60 % should stay at 2.0: look at the first piece'
-    if abs(s(0.8) - 1.) > 1e-6: return f'half-way down it should be 1.0 but is {s(0.8):.3f}: a cosine to 0?'
-    if abs(s(1.)) > 1e-9: return f'it should end at 0 but ends at {s(1.):.3f}'
-    return 'all good'

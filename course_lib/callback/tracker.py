@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TrackerCallback', 'SaveModelCallback', 'EarlyStoppingCallback', 'ReduceLROnPlateau', 'CheckpointCallback', 'snapshot',
-           'restore', 'check_enough']
+           'restore']
 
 # %% ../../nbs/library/callback/tracker.ipynb #56379a8c
 import operator
@@ -164,18 +164,3 @@ def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
         for k, v in note['cbs'].get(cb.name, {}).items(): setattr(cb, k, v)
     learn.start_epoch, learn.train_iter = note['epoch'], note['train_iter']
     set_chance(tensors, note['chance'])
-
-# %% ../../nbs/library/callback/tracker.ipynb #83a4cc82
-def check_enough(answer:type)->str: # your callback class; the result says what to look at, or 'all good'
-    "Check the exercise of this chapter."
-    if not (isinstance(answer, type) and issubclass(answer, TrackerCallback)): return 'inherit from TrackerCallback'
-    cb = answer(target=2.)
-    cb.learn = learn = type('Learn', (), {})()
-    learn.recorder, learn.epoch, learn.n_epoch, learn.logging = type('R', (), {})(), 0, 9, False
-    learn.recorder.metric_names, learn.recorder.values = ['epoch', 'train_loss', 'valid_loss', 'time'], []
-    cb('before_fit')
-    for learn.epoch, loss in enumerate((3., 2.5, 2., 1.)):
-        learn.recorder.values.append([0., loss])
-        try: cb('after_epoch')
-        except CancelFitException: return 'all good' if loss == 2. else f'with target 2 it stopped at {loss}'
-    return 'with losses 3, 2.5, 2 and target 2 it did not stop: at the target counts too'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ridge', 'FactorTable', 'rate_pairs', 'fold_in', 'als', 'prior_of', 'Facts', 'year_of', 'Tower', 'fit_tower',
-           'onboarding', 'factor_tables', 'export_embeddings', 'check_variance']
+           'onboarding', 'factor_tables', 'export_embeddings']
 
 # %% ../../nbs/library/collab/cold.ipynb #79de63b3
 from pathlib import Path
@@ -257,15 +257,3 @@ def export_embeddings(path,       # a name that ends in .csv, .parquet or .tsv
     else: raise ValueError(f'{path.name!r}: the name should end in .csv, .parquet or .tsv')
     part.replace(path)
     return path
-
-# %% ../../nbs/library/collab/cold.ipynb #180d4705
-def check_variance(answer, # your function (x, v, l2, noise) -> m variances
-                  )->str:  # what to look at next, or 'all good'
-    "Check the exercise on uncertainty."
-    x, v = torch.tensor([[1., 0.], [1., 0.], [0., 2.]]), torch.tensor([[1., 0.], [0., 1.], [1., 1.]])
-    got, right = torch.as_tensor(answer(x, v, 1., .6)), torch.tensor([.2, .12, .32])
-    if got.shape != right.shape: return f'give one number for each of the 3 films, not a shape of {tuple(got.shape)}'
-    if torch.allclose(got, right, atol=1e-5): return 'all good'
-    if torch.allclose(got * .6, right, atol=1e-5): return 'and times the noise'
-    if float(got[0]) == float(answer(x[:0], v, 1., .6)[0]): return 'it should fall with each rating: where is x?'
-    return f'for [1, 0], rated twice, it is .6 / (2 + 1) = 0.2, not {got[0]:.3f}'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TabularCollab', 'RatingsDataset', 'RatingsLoader', 'check_ratings', 'SideTable', 'fame', 'CollabDataLoaders',
-           'empty_ratings', 'check_last_of_each']
+           'empty_ratings']
 
 # %% ../../nbs/library/collab/data.ipynb #0101962a
 from collections.abc import Callable
@@ -269,12 +269,3 @@ def to_config(self:CollabDataLoaders)->dict: # JSON-able
     made = dict(procs=list(to.procs.fs), cat_names=to.cat_names, cont_names=to.cont_names, y_names=to.y_names,
                 targets=to.targets, bs=self.loaders[-1].bs, sides=[self.user_side, self.item_side])
     return {'$new': name_of(empty_ratings), 'args': {k: to_config(v) for k, v in made.items()}}
-
-# %% ../../nbs/library/collab/data.ipynb #d5ae5b69
-def check_last_of_each(answer # your function: (df, n) -> positions
-                      )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    df = pd.DataFrame({'userId': [2, 1, 1, 2, 1, 2], 'timestamp': [9, 5, 3, 1, 4, 2]}, index=list('uvwxyz'))
-    got = [int(i) for i in answer(df, 1)]
-    if sorted(got) != [0, 1]: return f'the last of each are at 0 and 1 here, not {sorted(got)}: positions, by timestamp'
-    return 'all good' if sorted(int(i) for i in answer(df, 2)) == [0, 1, 4, 5] else 'n=2 should give 0, 1, 4 and 5'

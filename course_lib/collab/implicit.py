@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['implicit_losses', 'sample_negatives', 'bce_loss', 'bpr_loss', 'softmax_loss', 'PairLoader', 'ImplicitDataLoaders',
-           'DotScore', 'ListMetric', 'lists_of', 'ImplicitLearner', 'implicit_learner', 'empty_log', 'check_hardest']
+           'DotScore', 'ListMetric', 'lists_of', 'ImplicitLearner', 'implicit_learner', 'empty_log']
 
 # %% ../../nbs/library/collab/implicit.ipynb #98ac4008
 import difflib
@@ -326,16 +326,3 @@ def predict_table(self:ImplicitLearner, df, # rows with the columns of user and 
     x = torch.tensor(np.stack(at, 1)[known]).long().to(m.i_bias.weight.device)
     with torch.no_grad(): out[known] = m(x)[:, 0].cpu().numpy()
     return df[cols].reset_index(drop=True).assign(score=out)
-
-# %% ../../nbs/library/collab/implicit.ipynb #fd924e17
-def check_hardest(answer, # your function (scores, n) -> places
-                 )->str:  # what to look at next, or 'all good'
-    "Check the exercise on hard negatives."
-    scores = torch.tensor([[.1, .9, .5, -1.], [3., 2., 1., 4.]])
-    got, right = torch.as_tensor(answer(scores.clone(), 2)), torch.tensor([[1, 2], [3, 0]])
-    if got.shape != right.shape: return f'for 2 rows and n=2 a shape of (2, 2), not {tuple(got.shape)}'
-    if got.is_floating_point(): return 'return the places, not the scores'
-    if (got.sort(1).values == right.sort(1).values).all(): return 'all good'
-    lowest = scores.topk(2, largest=False).indices
-    if (got.sort(1).values == lowest.sort(1).values).all(): return 'these are the easiest: a high score is hard'
-    return f'the hardest of {scores[0].tolist()} are at {right[0].tolist()}, not {got[0].tolist()}'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['precision_at', 'recall_at', 'hit_at', 'reciprocal_rank', 'average_precision', 'dcg_at', 'ndcg_at', 'coverage',
-           'Interactions', 'top_items', 'rank_metrics', 'by_popularity', 'leave_last_out', 'check_r_precision']
+           'Interactions', 'top_items', 'rank_metrics', 'by_popularity', 'leave_last_out']
 
 # %% ../../nbs/library/collab/ranking.ipynb #b050aa91
 from collections.abc import Callable
@@ -189,16 +189,3 @@ def leave_last_out(df,                    # DataFrame with an interaction a row,
     in_time = df if time is None else df.sort_values(time, kind='stable')
     from_last = in_time.groupby(user).cumcount(ascending=False).sort_index()
     return ((from_last < n) & (df.groupby(user)[user].transform('size') > n)).to_numpy()
-
-# %% ../../nbs/library/collab/ranking.ipynb #06582231
-def check_r_precision(answer, # your function (gains, n_relevant) -> a number for each user
-                     )->str:  # what to look at next, or 'all good'
-    "Check the exercise on R-precision."
-    gains, n = torch.tensor([[1., 0., 1., 1.], [0., 1., 1., 0.], [1., 1., 1., 1.]]), torch.tensor([2, 3, 4])
-    got, right = torch.as_tensor(answer(gains.clone(), n.clone())).float(), torch.tensor([1 / 2, 2 / 3, 1.])
-    if got.shape != right.shape: return f'give one number for each of the 3 users, not a shape of {tuple(got.shape)}'
-    if torch.allclose(got, gains.sum(1) / n): return 'count only hits within the first n_relevant places'
-    wrong = (got - right).abs().argmax().item()
-    if torch.allclose(got, right, atol=1e-5): return 'all good'
-    u = f'user {wrong} with gains {gains[wrong].tolist()} and {n[wrong]} relevant'
-    return f'{u}: {right[wrong]:.3f}, not {got[wrong]:.3f}'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['genres', 'occupations', 'half_stars', 'whole_stars', 'mood', 'drift', 'centre', 'draw_films', 'draw_people',
            'draw_views', 'mean_ratings', 'to_stars', 'rating_moments', 'draw_ratings', 'movielens_sample', 'ml_sample',
-           'ml_100k_sample', 'true_ratings', 'noise_floor', 'check_share_of_biases']
+           'ml_100k_sample', 'true_ratings', 'noise_floor']
 
 # %% ../../nbs/library/data/drawn_ratings.ipynb #afbc7019
 import csv
@@ -252,16 +252,3 @@ def noise_floor(truth,            # DataFrame: `sample_truth` of a folder of dra
                )->float:          # squared stars
     "The mean squared error of who knows everything but the moods."
     return float(true_ratings(truth, ratings, stars)[1].mean())
-
-# %% ../../nbs/library/data/drawn_ratings.ipynb #9b8eca1b
-def check_share_of_biases(answer # your function: (people, films, user, item) -> float
-                         )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    rng = np.random.default_rng(0)
-    films, people = draw_films(rng, 50), draw_people(rng, 40)
-    user, item = draw_views(rng, people, films, 1000)
-    biases = people['bias'][user] + films['bias'][item]
-    right, got = biases.var() / mean_ratings(people, films, user, item).var(), float(answer(people, films, user, item))
-    if abs(got - right) < 1e-6: return 'all good'
-    if abs(got - 1 / right) < 1e-6: return 'upside down: the variance of the biases comes first'
-    return f'here it should be {right:.4f}, yours is {got:.4f}: one value for each rating, not for each person or film'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['states', 'home_states', 'sales_noise', 'weekday_effect', 'best_forecast', 'rmspe_floor', 'rmspe', 'easter',
-           'holidays', 'state_place', 'log_sales', 'rossmann_sample', 'check_sigma_of']
+           'holidays', 'state_place', 'log_sales', 'rossmann_sample']
 
 # %% ../../nbs/library/data/drawn_sales.ipynb #53baf942
 from pathlib import Path
@@ -244,12 +244,3 @@ def rossmann_sample(dest:Path,         # folder to fill
                   googletrend=_draw_trends(rng, days))
     for name, t in tables.items(): t.to_csv(dest/f'{name}.csv', index=False, date_format='%Y-%m-%d')
     return {k: list(v) for k, v in truth.assign(Date=truth.Date.dt.strftime('%Y-%m-%d')).items()}
-
-# %% ../../nbs/library/data/drawn_sales.ipynb #296276bd
-def check_sigma_of(answer # your function: RMSPE of the best forecast -> sigma
-                  )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    for sigma in (.5, .1, .05):
-        floor, got = rmspe_floor(sigma), answer(rmspe_floor(sigma))
-        if abs(got - sigma) > 1e-6: return f'a floor of {floor:.4f} belongs to sigma {sigma}, not {got:.4f}'
-    return 'all good'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DataSource', 'cache_home', 'URLs', 'new_folder', 'one_at_a_time', 'file_extract', 'check_file', 'download_url',
-           'download_data', 'write_manifest', 'sample_mode', 'use_sample_data', 'untar_data', 'check_stays_inside']
+           'download_data', 'write_manifest', 'sample_mode', 'use_sample_data', 'untar_data']
 
 # %% ../../nbs/library/data/external.ipynb #bac36e88
 import errno
@@ -566,13 +566,3 @@ def _sample(d, data=None):
     if d.sample in sample_names(): return make_sample(d.sample, dest if data else None)
     raise RuntimeError(f'{d.name} has no generated sample yet: unset COURSE_LIB_DATA, then it comes from '
                        'COURSE_LIB_MIRROR if you set one, else from the internet')
-
-# %% ../../nbs/library/data/external.ipynb #a0851828
-def check_stays_inside(answer, # your function: name -> bool
-                      )->str:  # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    cases = {'train/cats/cat.1.jpg': True, 'cat..jpg': True, './labels.csv': True, '../evil': False,
-             'a/../../evil': False, '/etc/passwd': False, 'a\\..\\..\\evil': False}
-    for name, expected in cases.items():
-        if bool(answer(name)) != expected: return f'{name!r} should give {expected}'
-    return 'all good'

@@ -7,8 +7,7 @@ __all__ = ['image_extensions', 'Splitter', 'get_files', 'get_image_files', 'get_
            'using_attr', 'ColReader', 'ItemGetter', 'AttrGetter', 'RandomSplitter', 'TrainTestSplitter',
            'RandomSubsetSplitter', 'IndexSplitter', 'MaskSplitter', 'FuncSplitter', 'GrandparentSplitter',
            'EndSplitter', 'FileSplitter', 'ColSplitter', 'DateSplitter', 'CategoryMap', 'Categorize', 'MultiCategorize',
-           'OneHotEncode', 'EncodedMultiCategorize', 'RegressionSetup', 'ToTensor', 'IntToFloatTensor', 'Normalize',
-           'check_every_nth']
+           'OneHotEncode', 'EncodedMultiCategorize', 'RegressionSetup', 'ToTensor', 'IntToFloatTensor', 'Normalize']
 
 # %% ../../nbs/library/data/transforms.ipynb #f0c3fd64
 import mimetypes, os, re
@@ -422,12 +421,3 @@ class Normalize(Transform):
     def decodes(self, x:TensorImage):
         mean, std = self._stats(x)
         return x * std + mean
-
-# %% ../../nbs/library/data/transforms.ipynb #78b1443e
-def check_every_nth(answer)->str: # your function n -> splitter; the result says what to look at next, or 'all good'
-    "Check the exercise on splitters."
-    result = answer(3)(list('abcdefg'))
-    if len(result) != 2: return 'return two lists: train, valid'
-    train, valid = map(list, result)
-    if valid != [0, 3, 6]: return f'with n=3 and seven items, 0, 3, 6 are kept aside, not {valid}'
-    return 'all good' if train == [1, 2, 4, 5] else f'training should be the rest, 1, 2, 4, 5, not {train}'

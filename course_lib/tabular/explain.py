@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['permutation_importance', 'plot_importance', 'partial_dependence', 'plot_dependence', 'embedding_map',
-           'plot_embedding', 'check_useful']
+           'plot_embedding']
 
 # %% ../../nbs/library/tabular/explain.ipynb #bcffadd4
 from collections.abc import Callable
@@ -157,13 +157,3 @@ def plot_embedding(table, # as `embedding_map` gives it, or any frame with two c
     ax.scatter(x, y, c=color)
     for name, a, b in zip(table.index, x, y): ax.annotate(str(name), (a, b), fontsize=8)
     return ax
-
-# %% ../../nbs/library/tabular/explain.ipynb #074b5d17
-def check_useful(answer # your function: (table, name) -> names
-                )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this lesson."
-    t = pd.DataFrame(dict(importance=[.5, .12, .11, .01], std=[.1, .01, .2, .02]), list('abcx'))
-    got = [str(n) for n in answer(t, 'x')]
-    if 'x' in got: return 'the column of luck is no better than itself'
-    if 'c' in got: return 'c: .11 - .01 is less than .2 + .02, it may be luck'
-    return 'all good' if sorted(got) == ['a', 'b'] else f'a and b are clearly above x; yours: {got}'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['table_kind', 'read_table', 'text_to_number', 'is_skewed', 'Preparation', 'date_columns', 'plan_columns', 'split_rows',
-           'PreparedLoaders', 'prepared_table', 'table_loaders', 'check_suspects']
+           'PreparedLoaders', 'prepared_table', 'table_loaders']
 
 # %% ../../nbs/library/tabular/prepare.ipynb #b55550ce
 import re
@@ -257,15 +257,3 @@ def table_loaders(df:pd.DataFrame,     # a raw table
     to = TabularPandas(prepare(df), [Categorify(max_n=most), FillMissing, Normalize], prepare.cat, prepare.cont, target,
                        CategoryBlock() if is_class else RegressionBlock(), splits)
     return prepared_table(to.dataloaders(bs, path=path), prepare)
-
-# %% ../../nbs/library/tabular/prepare.ipynb #f80e76d0
-def check_suspects(answer # your function: (df, target, limit) -> names
-                  )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    x = np.arange(50.)
-    df = pd.DataFrame({'y': x, 'tax': x * .2 + 1, 'left': -x, 'luck': np.cos(x * 9), 'town': list('ab') * 25})
-    try: got = [str(n) for n in answer(df, 'y', .95)]
-    except (TypeError, ValueError) as e: return f'words have no correlation: look at numeric columns only ({e})'
-    if 'y' in got: return 'the target predicts itself: leave it out'
-    if 'left' not in got: return 'left falls as y rises, and gives it away just as well'
-    return 'all good' if sorted(got) == ['left', 'tax'] else f'tax and left are suspects, not {got}'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cont_cat_split', 'df_shrink', 'Table', 'TabularProc', 'FillStrategy', 'FillMissing', 'Categorify', 'NormalizeColumns',
-           'as_proc', 'check_clip']
+           'as_proc']
 
 # %% ../../nbs/library/tabular/procs.ipynb #5f32317b
 from zlib import crc32
@@ -299,15 +299,3 @@ def as_proc(p): # a step, its class, a function of a `Table`, or `Normalize`
     "`p` as a step for tables."
     if p is Normalize or isinstance(p, Normalize): return NormalizeColumns()
     return p() if isinstance(p, type) else p if isinstance(p, Transform) else Transform(p)
-
-# %% ../../nbs/library/tabular/procs.ipynb #dbb46cc0
-def check_clip(answer # your class
-              )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    x = np.arange(101.)
-    to = Table(pd.DataFrame({'x': [*x, -500., 500.]}), [], 'x', n_train=101)
-    answer().setup(to)
-    if to['x'].max() > 100: return 'validation rows should be cut too, by what the training rows say'
-    low, high = to['x'].iloc[0], to['x'].iloc[100]
-    if (low, high) != (1, 99): return f'0 to 100 should become 1 to 99, not {low:g} to {high:g}'
-    return 'all good' if to['x'].iloc[-2:].tolist() == [1, 99] else 'learn from the training rows only'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ResizeMethod', 'PadMode', 'crop_pad', 'Resize', 'RandomCrop', 'CropPad', 'AffineCoordTfm', 'Flip', 'Dihedral',
            'Rotate', 'Zoom', 'Warp', 'LightingTfm', 'Brightness', 'Contrast', 'Saturation', 'Hue', 'RandomErasing',
-           'RandomResizedCrop', 'RandomResizedCropGPU', 'setup_aug_tfms', 'aug_transforms', 'check_shear']
+           'RandomResizedCrop', 'RandomResizedCropGPU', 'setup_aug_tfms', 'aug_transforms']
 
 # %% ../../nbs/library/vision/augment.ipynb #9378ad96
 import math
@@ -643,14 +643,3 @@ _methods = ((Rotate, 'rotate'), (Zoom, 'zoom'), (Warp, 'warp'), (Flip, 'flip_bat
             (Brightness, 'brightness'), (Contrast, 'contrast'), (Saturation, 'saturation'), (Hue, 'hue'))
 for _cls, _name in _methods:
     setattr(TensorImageBase, _name, _method(_cls, _name, f'`{_cls.__name__}` on a batch; takes its arguments.'))
-
-# %% ../../nbs/library/vision/augment.ipynb #cec84307
-def check_shear(answer)->str: # your function; the result says what to look at next, or 'all good'
-    "Check the exercise of this chapter."
-    m = answer(torch.tensor([0., 0.5]))
-    if tuple(m.shape) != (2, 3, 3): return f'two numbers should give two matrices, (2, 3, 3), not {tuple(m.shape)}'
-    if not torch.equal(m[0].float(), torch.eye(3)): return 'an amount of 0 should change nothing: the identity'
-    corner = m[1].float() @ torch.tensor([0., 1., 1.])
-    if not torch.allclose(corner, torch.tensor([0.5, 1., 1.])):
-        return f'at x=0, y=1 look at (0.5, 1), not {corner[:2].tolist()}'
-    return 'all good'

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['imagenet_stats', 'cifar_stats', 'mnist_stats', 'PILImage', 'PILImageBW', 'PILMask', 'to_image', 'load_image',
-           'image2tensor', 'verify_image', 'verify_images', 'resize_image', 'resize_images', 'download_images',
-           'check_centre_square']
+           'image2tensor', 'verify_image', 'verify_images', 'resize_image', 'resize_images', 'download_images']
 
 # %% ../../nbs/library/vision/core.ipynb #dc0aa709
 import os, uuid
@@ -381,17 +380,3 @@ def download_images(dest,             # folder to save in
     failed = L((url, why) for url, why in zip(urls, reasons) if why)
     if failed: print(f'{len(failed)} of {len(urls)} pictures could not be downloaded, first: {": ".join(failed[0])}')
     return failed
-
-# %% ../../nbs/library/vision/core.ipynb #4ba38866
-def check_centre_square(answer)->str: # your function; the result says what to look at next, or 'all good'
-    "Check the exercise of this lesson."
-    for h, w in ((4, 9), (9, 4), (5, 5)):
-        t = torch.arange(3 * h * w).reshape(3, h, w)
-        side, got = min(h, w), answer(t)
-        of = f'from {tuple(t.shape)} it should'
-        if tuple(got.shape) != (3, side, side): return f'{of} be {(3, side, side)} but is {tuple(got.shape)}'
-        top, left = (h - side) // 2, (w - side) // 2
-        right = t[:, top:top + side, left:left + side]
-        if not torch.equal(got, right): return f'{of} start at row {top}, column {left}'
-        if got.untyped_storage().data_ptr() != t.untyped_storage().data_ptr(): return 'right, but copied: slice t'
-    return 'all good'

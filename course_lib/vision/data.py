@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OpenImage', 'ImageBlock', 'ImageDataLoaders', 'MaskCodes', 'MaskBlock', 'SegmentationDataLoaders', 'ToPoints',
-           'PointScaler', 'PointBlock', 'check_fifth_of_each']
+           'PointScaler', 'PointBlock']
 
 # %% ../../nbs/library/vision/data.ipynb #7aa0cf2f
 import os
@@ -294,15 +294,3 @@ def _rescaled(item, f):
 def PointBlock():
     "Places in the picture, as pixel coordinates (x, y)."
     return TransformBlock(ToPoints, item_tfms=[PointScaler, ToTensor])
-
-# %% ../../nbs/library/vision/data.ipynb #786ad6be
-def check_fifth_of_each(answer)->str: # your splitter; the result says what to look at next, or 'all good'
-    "Check the exercise of this lesson."
-    files = [Path(f'{kind}/{i}.jpg') for i in range(50) for kind in ('cats', 'dogs')]
-    files[1:1] = [Path('owls/1.jpg'), Path('owls/2.jpg')]
-    train, valid = map(list, answer(files))
-    if sorted(train + valid) != list(range(len(files))): return 'every picture belongs to one side, and only one'
-    kept = [parent_label(files[i]) for i in valid]
-    if 'owls' not in kept: return 'there are owls, but none is kept aside: count in each class'
-    if kept.count('cats') != 10: return f'of 50 cats 10 should be kept aside, not {kept.count("cats")}'
-    return 'all good' if files[valid[0]] == Path('cats/0.jpg') else 'begin with the first picture of each class'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cnn_learner', 'create_head', 'head_defaults', 'VisionModel', 'create_vision_model', 'add_norm', 'arch_norm', 'get_c',
-           'vision_learner', 'check_group_rates']
+           'vision_learner']
 
 # %% ../../nbs/library/vision/learner.ipynb #2882943f
 import functools, math
@@ -185,15 +185,3 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
     return learn
 
 cnn_learner = vision_learner # its older name
-
-# %% ../../nbs/library/vision/learner.ipynb #d89725a4
-def check_group_rates(answer:Callable[[float, int, float], list] # your function: (lr, n, ratio) -> rates
-                     )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this lesson."
-    for lr, n, ratio in [(1e-2, 3, 10), (0.9, 3, 3), (1e-3, 1, 5)]:
-        want, got = [lr / ratio**(n - 1 - i) for i in range(n)], list(answer(lr, n, ratio))
-        if len(got) != n: return f'{n} groups need {n} rates, got {len(got)}'
-        if not math.isclose(got[-1], lr): return f'the last group, the head, should get {lr}, not {got[-1]}'
-        if not all(map(math.isclose, got, want)):
-            return f'for {lr}, {n} groups, ratio {ratio} expected {want}, got {got}'
-    return 'all good'

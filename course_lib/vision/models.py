@@ -12,7 +12,7 @@ __all__ = ['archs', 'model_meta', 'resnet_split', 'half_split', 'resnet18', 'res
            'efficientnet_b7', 'load_torchvision', 'HalvingBlock', 'default_split', 'register_arch',
            'course_small_split', 'course_small', 'check_groups', 'get_arch', 'weights_file', 'load_weights',
            'has_pool_type', 'cut_model', 'feature_shape', 'num_features_model', 'min_size', 'adapt_channels',
-           'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body', 'check_plain_net']
+           'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body']
 
 # %% ../../nbs/library/vision/models.ipynb #457719e5
 import contextlib, difflib, http.client, importlib, inspect, itertools, re, sys
@@ -410,14 +410,3 @@ def create_body(arch:str|Callable|nn.Module, # architecture, or a model as it is
             raise ValueError(f'{type(model).__name__} has no pooling layer to cut before: say where with cut=...')
         cut = pooling[-1]
     return _set_first_conv(cut_model(model, cut), n_in, pretrained)
-
-# %% ../../nbs/library/vision/models.ipynb #d44846d4
-def check_plain_net(answer:Callable # your function: () -> model
-                   )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    net, x = answer(), torch.zeros(2, 3, 64, 64)
-    if tuple(net(x).shape) != (2, 10): return f'two pictures should give (2, 10), not {tuple(net(x).shape)}'
-    if not has_pool_type(net): return 'create_body cuts before the last pooling layer: there is none'
-    out = create_body(net, pretrained=False)(x)
-    grid = out.ndim == 4 and out.shape[-1] < 64
-    return 'all good' if grid else f'the body gives {tuple(out.shape)}: it should be a grid smaller than the picture'

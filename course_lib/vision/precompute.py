@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['fixed_layers', 'check_frozen', 'Activations', 'compute_activations', 'fingerprint', 'weights_key', 'data_key',
-           'stored_activations', 'StoredLoader', 'StoredLoaders', 'Precomputed', 'check_saved']
+           'stored_activations', 'StoredLoader', 'StoredLoaders', 'Precomputed']
 
 # %% ../../nbs/library/vision/precompute.ipynb #3e919029
 import hashlib, time
@@ -225,13 +225,3 @@ def _back_to_pictures(learn, cb):
 
 def _decide_precision_anew(learn):
     for cb in learn.grab_cbs(AutoPrecision): cb.chosen_for = None
-
-# %% ../../nbs/library/vision/precompute.ipynb #5627fac0
-def check_saved(answer)->str: # your function: (body, head, epochs) -> factor; what to look at, or 'all good'
-    "Check the exercise of this lesson."
-    for body, head, epochs in ((10., 0., 5), (60., 1., 1), (60., 1., 10)):
-        want, got = epochs * (body + head) / (body + epochs * head), answer(body, head, epochs)
-        if abs(got - want) < 1e-6: continue
-        if epochs == 1: return f'for a single epoch nothing is saved: 1, not {got:.3g}; the body has to run once'
-        return f'body {body:g} s, head {head:g} s, {epochs} epochs: {want:.3g}, not {got:.3g}'
-    return 'all good'
