@@ -54,6 +54,17 @@ def notebooks():
     return sorted(found, key=lambda p: (p.name != 'index.ipynb' or p.parent != nbs, p.relative_to(nbs).parts))
 
 
+def lesson_notebooks():
+    "The first shelf: every page of a lesson, in course order, the first page of each folder before the others."
+    found = [p for p in notebooks() if p.relative_to(nbs).parts[0] in lessons]
+    return sorted(found, key=lambda p: (p.parent.name, p.name != 'index.ipynb', p.name))
+
+
+def chapters():
+    "The second shelf: a notebook for each module; its first page, how the house is built, is no chapter."
+    return [p for p in notebooks() if p.relative_to(nbs).parts[0] == 'library' and p != nbs/'library'/'index.ipynb']
+
+
 def text(source): return source if isinstance(source, str) else ''.join(source)
 
 
