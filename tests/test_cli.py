@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-tiny = '--epochs 1 --size 32 --bs 4 --json'.split()
+tiny = '--head 1 --epochs 1 --size 32 --bs 4 --json'.split()
 
 
 def run(*words, cwd, **env):
@@ -99,7 +99,8 @@ wrong_words = {
     'no such command': 'dance',
     'no such application': 'train dogscat',
     'not a number': 'train dogscats --epochs many',
-    'no epochs': 'train dogscats --epochs 0',
+    'no epochs': 'train dogscats --head 0 --epochs 0',
+    'fewer epochs than none': 'train dogscats --epochs -1',
     'no such folder': 'train dogscats --data nowhere',
     'empty folder': 'train dogscats --data empty',
     'one class only': 'train dogscats --data photos/sky',

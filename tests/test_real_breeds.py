@@ -8,12 +8,12 @@ pytestmark = [pytest.mark.real,
 
 
 def test_dogbreeds(monkeypatch, tmp_path):
-    "120 breeds from 800 photographs: not much, but more than nothing, and a file to send in."
+    "120 breeds from 800 photographs, which the net has seen in ImageNet: the head alone names half of them, and a file to send in."
     monkeypatch.delenv('COURSE_LIB_DATA', raising=False)
     monkeypatch.setenv('COURSE_LIB_HOME', str(tmp_path/'cache'))
     from course_lib.apps.dogbreeds import train
-    result = train('real', head=10, epochs=1, more=1, whole=1, larger=64, tta=1, submit=tmp_path/'breeds.csv.gz')
+    result = train('real', epochs=0, size=160, tta=1, submit=tmp_path/'breeds.csv.gz')
     alike = result.baselines['each breed alike']
-    assert result.metrics['top5'] > 1.5 * alike['top5'] and result.metrics['log_loss'] < alike['log_loss'], result.summary()
+    assert result.metrics['accuracy'] > .5 and result.metrics['log_loss'] < alike['log_loss'] / 2, result.summary()
     import pandas as pd
     assert pd.read_csv(tmp_path/'breeds.csv.gz').shape == (200, 121)

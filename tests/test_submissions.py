@@ -13,8 +13,7 @@ from test_cli import draw, last_json, one_line
 
 from course_lib.cli import main
 
-short = '--epochs 1 --more 1 --size 32 --larger 40 --bs 8 --tta 1 --json'.split()
-short_breeds = [*short, *'--head 1 --whole 1'.split()]
+short = '--head 1 --epochs 1 --size 32 --bs 8 --tta 1 --json'.split()
 
 
 def run(*words, cwd):
@@ -51,7 +50,7 @@ def folder(made, tmp_path):
 
 
 def sent(app, path, tmp_path, *more, file='sent.csv.gz'):
-    out, err, status = run('train', app, '--data', path, '--submit', file, *(short_breeds if app == 'dogbreeds' else short), *more, cwd=tmp_path)
+    out, err, status = run('train', app, '--data', path, '--submit', file, *short, *more, cwd=tmp_path)
     assert (status, err) == (0, ''), err
     assert last_json(out)['files']['submission'] == file and not list(tmp_path.glob('.sent*'))
     return pd.read_csv(tmp_path/file), out
@@ -152,7 +151,7 @@ def test_a_sample_that_does_not_fit(case, folder, tmp_path):
     assert status == 2 and words in err and not (tmp_path/'sent.csv').exists(), err
 
 
-@pytest.mark.parametrize('words', ['--submit tags.xlsx', '--epochs 0', '--tta 0', '--size 0', '--arch tile_nett', '--data nowhere'])
+@pytest.mark.parametrize('words', ['--submit tags.xlsx', '--epochs -1', '--tta 0', '--size 0', '--arch tile_nett', '--data nowhere'])
 def test_wrong_calls(words, folder, tmp_path):
     path = folder('planet')
     _, err, status = run('train', 'planet', '--data', path, *words.split(), cwd=tmp_path)
@@ -168,7 +167,7 @@ def test_a_page_model_and_predictions(folder, tmp_path):
         assert (status, err) == (0, ''), err
         facts.append(last_json(said))
     assert {k: facts[0][k] for k in facts[0]['metrics']} == {k: facts[1][k] for k in facts[1]['metrics']}
-    assert facts[0]['settings']['arch'] == 'course_small' and facts[0]['steps'][0]['step'] == 'the head alone'
+    assert facts[0]['settings']['arch'] == 'efficientnet_lite0' and facts[0]['steps'][0]['step'].startswith('the head alone')
     assert 'Tag by tag' in (tmp_path/'a'/'report.html').read_text(encoding='utf-8')
     said, err, status = run('predict', 'a/model.pkl', path/'test-jpg'/'test_30.jpg', '--json', cwd=tmp_path)
     assert (status, err) == (0, '') and set(last_json(said)['predictions'][0]['probabilities']) >= {'clear', 'forest'}
