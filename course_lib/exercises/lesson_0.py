@@ -70,10 +70,12 @@ def check_every_nth(answer)->str: # your function n -> splitter; the result says
     return 'all good' if train == [1, 2, 4, 5] else f'training should be the rest, 1, 2, 4, 5, not {train}'
 
 # %% ../../nbs/library/exercises/lesson_0.ipynb #3b545895
-_fields = {'which of 120 breeds is this dog?': 'one label', 'what can be seen in this satellite tile?': 'several labels',
+_fields = {'which of 120 breeds is this dog?': 'one label',
+           'what can be seen in this satellite tile?': 'several labels',
            'how much will this shop sell tomorrow?': 'table', 'is this review friendly?': 'text',
            'which film next for this user?': 'recommendation', 'which word comes next?': 'text',
-           'is this customer going to leave, given age, plan and use?': 'table', 'cricket ball or baseball?': 'one label'}
+           'is this customer going to leave, given age, plan and use?': 'table',
+           'cricket ball or baseball?': 'one label'}
 
 @exercise
 def check_fields(answer:dict # problem -> 'one label', 'several labels', 'table', 'text' or 'recommendation'

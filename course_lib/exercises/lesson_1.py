@@ -97,7 +97,7 @@ def check_worst_class(answer # your function: confusion matrix -> class number
         return 'a rare class has few on the diagonal even when all are right: divide by the sum of its row'
     if got != 1: return f'class 1 has 60 of 100 right, the lowest share; you say {got}'
     got = int(answer(np.array([[1, 1, 0], [0, 7, 1], [0, 20, 80]])))
-    return 'all good' if got == 0 else f'with rows 1 1 0, 0 7 1 and 0 20 80 it is class 0, with one of two; you say {got}'
+    return 'all good' if got == 0 else f'with rows 1 1 0, 0 7 1, 0 20 80 it is class 0, one of two; you say {got}'
 
 # %% ../../nbs/library/exercises/lesson_1.ipynb #7dcee759
 @exercise
@@ -235,11 +235,14 @@ def check_rates(answer:Callable[[float, float, int], list] # your function: (low
     "Check the exercise on the rates of a rate finder."
     got = [float(o) for o in answer(1e-4, 1., 5)]
     if len(got) != 5: return f'five rates were asked for, you give {len(got)}'
-    if abs(got[0] - 1e-4) > 1e-9 or abs(got[-1] - 1) > 1e-6: return f'from 0.0001 to 1, not from {got[0]:g} to {got[-1]:g}'
+    if abs(got[0] - 1e-4) > 1e-9 or abs(got[-1] - 1) > 1e-6:
+        return f'from 0.0001 to 1, not from {got[0]:g} to {got[-1]:g}'
     if abs(got[2] - 0.5) < 0.01: return 'equal differences: nearly all rates are then large; use equal factors'
-    if any(abs(b / a - 10) > 0.01 for a, b in zip(got, got[1:])): return 'each of these should be ten times the one before'
+    if any(abs(b / a - 10) > 0.01 for a, b in zip(got, got[1:])):
+        return 'each of these should be ten times the one before'
     twice = [float(o) for o in answer(0.01, 0.08, 4)]
-    return 'all good' if abs(twice[1] - 0.02) < 1e-4 else f'from 0.01 to 0.08 in four: the second is 0.02, not {twice[1]:g}'
+    if abs(twice[1] - 0.02) < 1e-4: return 'all good'
+    return f'from 0.01 to 0.08 in four: the second is 0.02, not {twice[1]:g}'
 
 # %% ../../nbs/library/exercises/lesson_1.ipynb #4480e501
 @exercise
