@@ -193,7 +193,7 @@ def from_csv(
     header='infer', delimiter=None, quoting:int=0, # how it is written, as in `pandas.read_csv`
     **kwargs, # for `from_df`
 )->DataLoaders:
-    "The table is a CSV file. Names of files stay text: `0012` keeps its noughts."
+    "The table is a CSV file. Names of files stay text: `0012` keeps its leading zeros."
     import pandas as pd
     table, path = Path(path)/csv_fname, Path(path)
     if not table.exists():
