@@ -104,7 +104,7 @@ def check_sweep_rates(answer # your function: (start, end, n) -> list of rates
             return f'the first should be {start}, the last {end}; yours are {got[0]:.3g} and {got[-1]:.3g}'
         factors = [b / a for a, b in zip(got, got[1:])]
         if max(factors) > min(factors) * 1.001:
-            return f'each should be the same factor above the last; yours grow by {factors[0]:.3g}, then {factors[1]:.3g}'
+            return f'each grows by the same factor; yours grow by {factors[0]:.3g}, then {factors[1]:.3g}'
     return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_2.ipynb #b4aad15a
@@ -156,7 +156,7 @@ def check_step_wise(answer # your function: (lr, n) -> schedule, a function of t
     if not callable(s): return 'return a function of the position: def schedule(pos): …'
     for pos, want in ((0., 2.), (0.2, 2.), (0.3, 0.2), (0.6, 0.02), (0.9, 0.002)):
         if not math.isclose(s(pos), want, rel_tol=1e-6): return f'lr=2, n=4: at {pos} it should be {want}, not {s(pos)}'
-    if not math.isclose(s(1.), 0.002, rel_tol=1e-6): return f'at the very end there is no fifth step: 0.002, not {s(1.)}'
+    if not math.isclose(s(1.), 0.002, rel_tol=1e-6): return f'at the end there is no fifth step: 0.002, not {s(1.)}'
     return 'all good' if answer(1., 1)(0.7) == 1 else 'with n=1 the rate stays where it is'
 
 # %% ../../nbs/library/exercises/lesson_2.ipynb #e7455e54
@@ -272,7 +272,7 @@ def check_ask_once(answer # your function: (body, list of batches) -> rows of al
             return x * self.w
     batches = [torch.ones(2, 3), torch.zeros(2, 3), torch.ones(1, 3)]
     got = answer(Body(), batches)
-    if not isinstance(got, torch.Tensor) or tuple(got.shape) != (5, 3): return 'one tensor of five rows is wanted: torch.cat'
+    if not isinstance(got, torch.Tensor) or got.shape != (5, 3): return 'one tensor of five rows is wanted: torch.cat'
     if len(seen) != 3: return f'there are 3 batches; the body was asked {len(seen)} times'
     if any(seen): return 'put the body into eval mode first: dropout and batch norm behave differently there'
     if got.requires_grad: return 'nothing will be learnt from this: use torch.no_grad()'
@@ -297,10 +297,10 @@ def check_five_crops(answer # your function: (picture, size) -> five pictures
     "Check the exercise of this lesson."
     x = torch.arange(3 * 6 * 10.).view(3, 6, 10)
     got = answer(x, 4)
-    if tuple(got.shape) != (5, 3, 4, 4): return f'five pictures of 4 × 4 are wanted: (5, 3, 4, 4), not {tuple(got.shape)}'
+    if got.shape != (5, 3, 4, 4): return f'five pictures of 4 × 4 are wanted: (5, 3, 4, 4), not {tuple(got.shape)}'
     corners = {o[0, 0, 0].item() for o in got[:4]}
     if corners != {0., 6., 20., 26.}:
-        return f'the corners begin at pixels 0, 6, 20 and 26 of this 6 × 10 picture; yours at {sorted(map(int, corners))}'
+        return f'the corners begin at pixels 0, 6, 20 and 26 of this picture; yours at {sorted(map(int, corners))}'
     if not torch.equal(got[4], x[:, 1:5, 3:7]): return 'the last one is the centre: rows 1 to 4, columns 3 to 6'
     whole = all(torch.equal(o[:, 1, 2], o[:, 0, 0] + 12) for o in got)
     return 'all good' if whole else 'each crop should be one piece of the picture'
