@@ -10,9 +10,9 @@ __all__ = ['archs', 'model_meta', 'resnet_split', 'half_split', 'resnet18', 'res
            'convnext_tiny', 'convnext_small', 'convnext_base', 'convnext_large', 'efficientnet_b0', 'efficientnet_b1',
            'efficientnet_b2', 'efficientnet_b3', 'efficientnet_b4', 'efficientnet_b5', 'efficientnet_b6',
            'efficientnet_b7', 'load_torchvision', 'HalvingBlock', 'default_split', 'register_arch',
-           'course_small_split', 'course_small', 'check_groups', 'get_arch', 'weights_file', 'load_weights',
-           'has_pool_type', 'cut_model', 'feature_shape', 'num_features_model', 'min_size', 'adapt_channels',
-           'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body']
+           'course_small_split', 'course_small', 'efficientnet_lite0_split', 'check_groups', 'get_arch', 'weights_file',
+           'load_weights', 'has_pool_type', 'cut_model', 'feature_shape', 'num_features_model', 'min_size',
+           'adapt_channels', 'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body']
 
 # %% ../../nbs/library/vision/models.ipynb #457719e5
 import contextlib, difflib, http.client, importlib, inspect, itertools, re, sys
@@ -24,6 +24,7 @@ import course_lib
 from ..torch_core import Module, params, register
 from ..layers import ConvLayer, NormType, has_params
 from .core import cifar_stats, imagenet_stats
+from .efficientnet import efficientnet_lite0, lite0_stats, lite0_weights
 
 # %% ../../nbs/library/vision/models.ipynb #305b349d
 _declared = [] # keeps the library object, and with it the declarations, alive
@@ -105,6 +106,15 @@ def course_small(num_classes:int=10,  # scores that come out
     blocks = [HalvingBlock(ni, nf) for ni, nf in itertools.pairwise(sizes)]
     return nn.Sequential(ConvLayer(3, width), *blocks, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
                          nn.Linear(sizes[-1], num_classes))
+
+# %% ../../nbs/library/vision/models.ipynb #5f5bc80b
+def efficientnet_lite0_split(m:nn.Module # body and head
+                            )->list[list]: # lists of parameters
+    "Three groups: to a sixteenth of the picture; the rest of the body; the head."
+    return [params(m[0][:9]), params(m[0][9:]), params(m[1:])]
+
+register_arch('efficientnet_lite0', cut=-3, split=efficientnet_lite0_split, stats=lite0_stats,
+              weights=lite0_weights)(efficientnet_lite0);
 
 # %% ../../nbs/library/vision/models.ipynb #be08785f
 def _split_at(n, inner=False):
