@@ -7,11 +7,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))   # mathml.py lies besi
 project = 'course_lib'
 author = 'the course_lib authors'
 copyright = '2026, the course_lib authors'
-extensions = ['myst_nb', 'mathml']
+extensions = ['myst_nb', 'mathml', 'sphinx_copybutton']
 exclude_patterns = ['**.ipynb_checkpoints']
 root_doc = 'index'
 suppress_warnings = ['mystnb.unknown_mime_type', 'myst.mathjax', 'myst.header', 'misc.highlighting_failure']
 
+copybutton_selector = 'div.cell_input pre, div.highlight-python pre, div.highlight-bash pre'   # not outputs
 nb_execution_mode = 'off'          # outputs are in the notebooks, where the tests put them
 nb_merge_streams = True
 nb_number_source_lines = False

@@ -17,7 +17,7 @@ from pygments.lexers import PythonLexer
 
 from api import all_entries, lines_of, lookup
 from check_site import problems
-from nbs import cells, head, lessons, module, nbs, notebooks, page, root, settings
+from nbs import cells, chapters, head, lessons, module, nbs, notebooks, page, root, settings
 
 src, html, out = root/'_build'/'src', root/'_build'/'html', root/'_site'
 
@@ -106,8 +106,9 @@ def code(cell, section, here, names):
     "A code cell as the reader is to see it; None if hidden."
     d = cell.directives
     tags = []
-    if 'exporti' in d or 'hide' in d or d.get('include') == 'false' or not cell.code.strip(): return None
-    if 'export' in d: tags.append('hide-input')
+    if not cell.code.strip(): return None
+    if ('exporti' in d or 'hide' in d or d.get('include') == 'false') and not is_imports(cell): return None
+    if 'export' in d or is_imports(cell): tags.append('hide-input')   # folded: a page can be copied and run
     if d.get('echo') == 'false': tags.append('remove-input')
     if d.get('output') == 'false': tags.append('remove-output')
     source = '\n'.join(o for o in cell.code.strip('\n').split('\n') if not re.search(r'#\|\s*hide_line\s*$', o))
@@ -120,8 +121,17 @@ def code(cell, section, here, names):
 
 
 def is_imports(cell):
-    "A cell of exported imports only: nothing to read in it."
-    return all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in cell.tree.body)
+    "A cell of imports only."
+    return bool(cell.code.strip()) and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in cell.tree.body)
+
+
+def as_prose(cell):
+    "Output in Markdown, such as a table of measurements, leaves the code cell and becomes prose: so tables are tables."
+    kept, said = [], []
+    for o in cell['outputs']:
+        if md := o.get('data', {}).get('text/markdown'): said.append(''.join(md))
+        else: kept.append(o)
+    return cell | dict(outputs=kept), [markdown(f'<div class="said">\n\n{o}\n\n</div>') for o in said]
 
 
 def first_lines(path, here):
@@ -154,11 +164,12 @@ def normalise(path, names, by_cell, lines):
             if m := re.findall(r'^#+ (.+)$', text, re.M): section = m[-1].strip()
             made.append(markdown(prose(text, here, names)))
         elif cell.kind == 'code':
-            if cell.exported and is_imports(cell): continue
             found = by_cell.get((here, cell.id), [])
             shown = code(cell, section, here, names)
             if found and 'hide' not in cell.directives: made.append(markdown(api_head(found, here, lines, 'exports' in cell.directives)))
-            if shown and 'default_exp' not in cell.directives: made.append(shown)
+            if shown and 'default_exp' not in cell.directives:
+                shown, said = as_prose(shown)
+                made += [shown, *said]
     meta = dict(kernelspec=dict(name='python3', display_name='Python 3', language='python'), language_info=dict(name='python'))
     for i, c in enumerate(made): c['id'] = c.get('id') or f'cell-{i}'
     return dict(cells=made, metadata=meta, nbformat=4, nbformat_minor=5)
@@ -184,24 +195,41 @@ def row(path, here):
             f'<br>{ticks(h["summary"])}</li>')
 
 
-def lesson_pages(by_lesson):
-    "One page a lesson, and the map of all."
-    everything = []
+def rows(paths, here): return '<ol class="lessons">' + ''.join(row(p, here) for p in paths) + '</ol>'
+
+
+def append(name, *md):
+    "Add prose to the end of a page that is a notebook."
+    path = src/f'{name}.ipynb'
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    nb['cells'] += [dict(markdown(o), id=f'added-{i}') for i, o in enumerate(md)]
+    path.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+
+
+shelves = {'': 'The core', 'data': 'Data', 'callback': 'Callbacks', 'vision': 'Pictures', 'tabular': 'Tables', 'collab': 'Recommendations',
+           'apps': 'Recipes', 'sheets': 'Spreadsheets', 'exercises': 'Exercises and their checks'}
+
+
+def two_shelves():
+    "What follows what: lessons in course order, then the library by package; and one page with everything."
+    everything = ['# Lesson map', 'Every page of the lessons, in course order.']
     for folder, (title, about) in lessons.items():
-        paths = by_lesson.get(folder, [])
-        if not paths: continue
-        rows = lambda here: '<ol class="lessons">' + ''.join(row(p, here) for p in paths) + '</ol>'
-        inner = toctree([page(p).rpartition('/')[2] for p in paths], hidden='', maxdepth=1)
-        write(f'{folder}/index.md', f'# {title}\n\n{about}.\n\n{rows(folder + "/index")}\n\n{inner}\n')
-        everything.append(f'## {title}\n\n{about}.\n\n{rows("map")}\n')
-    write('map.md', '# Lesson map\n\nEvery page, in course order; the module named beside it is the one that the page grows.\n\n' + '\n'.join(everything))
+        paths = sorted(p for p in (nbs/folder).glob('*.ipynb') if p.name != 'index.ipynb')
+        append(f'{folder}/index', toctree([page(p).rpartition('/')[2] for p in paths], hidden='', maxdepth=1))
+        everything.append(f'## {title}\n\n{about}.\n\n{rows(paths, "map")}\n')
+    write('map.md', '\n\n'.join(everything))
+    by_shelf = defaultdict(list)
+    for p in chapters(): by_shelf[p.relative_to(nbs/'library').parts[0] if p.parent != nbs/'library' else ''].append(p)
+    lists = [f'### {title}\n\n{rows(by_shelf[k], "library/index")}\n' for k, title in shelves.items() if by_shelf[k]]
+    trees = [toctree([page(p).removeprefix('library/') for p in by_shelf[k]], hidden='', maxdepth=1, caption=title) for k, title in shelves.items() if by_shelf[k]]
+    append('library/index', '## The chapters', *lists, *trees)
 
 
 def api_page(found):
     "All public names by module."
     by_module = defaultdict(dict)
     for e in found: by_module[e.module].setdefault(e.name, e)
-    parts = ['# API', 'Every public name, by module; each links to the page that teaches it. '
+    parts = ['# API', 'Every public name, by module; each links to the chapter that grows it. '
              'The search box finds them too, and [the index](genindex) lists them by letter.']
     for mod, names in sorted(by_module.items()):
         rows = ''.join(f'<li><a href="{e.page}.html#{e.anchor}"><code>{n}</code></a> <span>{ticks(e.doc.split(chr(10))[0])}</span></li>'
@@ -232,19 +260,13 @@ def prepare():
     shutil.copytree(root/'docs', src, ignore=shutil.ignore_patterns('__pycache__'))
     found = all_entries()
     names, lines = lookup(found), {m: lines_of(m) for m in {e.module for e in found}}
-    by_cell, by_lesson = defaultdict(list), defaultdict(list)
+    by_cell = defaultdict(list)
     for e in found: by_cell[e.page, e.cell].append(e)
-    for path in notebooks():
-        if path.parent != nbs: by_lesson[path.relative_to(nbs).parts[0]].append(path)
-        write(page(path) + '.ipynb', json.dumps(normalise(path, names, by_cell, lines), ensure_ascii=False))
-    lesson_pages(by_lesson)
+    for path in notebooks(): write(page(path) + '.ipynb', json.dumps(normalise(path, names, by_cell, lines), ensure_ascii=False))
+    two_shelves()
     api_page(found)
-    top = [f'{o}/index' for o in lessons if by_lesson.get(o)] + ['map', 'api']
-    home = src/'index.ipynb'
-    nb = json.loads(home.read_text(encoding='utf-8')) if home.exists() else dict(
-        cells=[dict(markdown('# course_lib'), id='home')], metadata={}, nbformat=4, nbformat_minor=5)
-    nb['cells'].append(dict(markdown(toctree(top, hidden='')), id='toc'))
-    home.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+    append('index', toctree([f'{o}/index' for o in lessons] + ['map'], hidden='', caption='Lessons'),
+           toctree(['library/index', 'api'], hidden='', caption='Library'))
 
 
 def build():

@@ -11,15 +11,15 @@ root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
 # folder -> (title, what it is about): the one place for the names of the lessons
 lessons = {
-    '0_start': ('Start', 'How the house is built; data sets; from files to batches'),
-    '1_cats_and_dogs': ('1 · Cats and dogs', 'The whole game in three lines; pictures are numbers; looking at mistakes'),
-    '2_better_classifiers': ('2 · Better classifiers', 'Learning rates, schedules, augmentation, transfer learning'),
-    '3_multi_label': ('3 · Several labels', 'Convolution and softmax by hand, losses, metrics, satellite tags'),
-    '4_tables_and_text': ('4 · Tables and text', 'Dropout, structured data, language models, sentiment'),
-    '5_collaborative_filtering': ('5 · Recommendations', 'Factorisation by hand, the training loop, optimizers'),
-    '6_embeddings_and_rnns': ('6 · Embeddings and RNNs', 'Reading embeddings, gradient descent and RNNs by hand'),
-    '7_resnets_from_scratch': ('7 · ResNets', 'GRU, LSTM, batch norm, ResNet, hooks, activation maps'),
-    '8_scaling_up': ('8 · Scaling up', 'Memory, ensembles, several targets and machines, shipping a model'),
+    '0_start': ('0 · Start', 'Your first model in three cells; Jupyter and GPUs; where data come from; a map of the course'),
+    '1_cats_and_dogs': ('1 · Cats and dogs', 'The whole game in three lines; pictures are numbers; looking at mistakes; your own pictures'),
+    '2_better_classifiers': ('2 · Better classifiers', 'Eight steps to a good classifier; rates, schedules, augmentation, transfer'),
+    '3_multi_label': ('3 · Several labels', 'The same in Keras; convolution, softmax and cross entropy by hand; satellite tags'),
+    '4_tables_and_text': ('4 · Tables', 'Who earns well? What will be sold? Embeddings, dropout, what a model uses'),
+    '5_collaborative_filtering': ('5 · Recommendations', 'Films in three lines; factorisation, the training loop and optimizers by hand'),
+    '6_embeddings_and_rnns': ('6 · Reading embeddings', 'What the numbers know of films and of shops'),
+    '7_resnets_from_scratch': ('7 · Inside a net', 'Hooks, activation maps, and a body of our own'),
+    '8_scaling_up': ('8 · Measuring', 'How we measure, so that a number on a page can be believed'),
 }
 _directive = re.compile(r'^\s*#\|\s*([\w-]+)\s*:?\s*(.*?)\s*$')
 
@@ -52,6 +52,17 @@ def notebooks():
     "Every notebook, in course order, the home page first."
     found = [p for p in nbs.rglob('*.ipynb') if not any(part[0] in '._' for part in p.relative_to(nbs).parts)]
     return sorted(found, key=lambda p: (p.name != 'index.ipynb' or p.parent != nbs, p.relative_to(nbs).parts))
+
+
+def lesson_notebooks():
+    "The first shelf: every page of a lesson, in course order, the first page of each folder before the others."
+    found = [p for p in notebooks() if p.relative_to(nbs).parts[0] in lessons]
+    return sorted(found, key=lambda p: (p.parent.name, p.name != 'index.ipynb', p.name))
+
+
+def chapters():
+    "The second shelf: a notebook for each module; its first page, how the house is built, is no chapter."
+    return [p for p in notebooks() if p.relative_to(nbs).parts[0] == 'library' and p != nbs/'library'/'index.ipynb']
 
 
 def text(source): return source if isinstance(source, str) else ''.join(source)
