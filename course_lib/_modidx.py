@@ -1228,6 +1228,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'course_lib/collab/ranking.py'),
                                            'course_lib.collab.ranking.ndcg_at': ( 'library/collab/ranking.html#ndcg_at',
                                                                                   'course_lib/collab/ranking.py'),
+                                           'course_lib.collab.ranking.nearest_rows': ( 'library/collab/ranking.html#nearest_rows',
+                                                                                       'course_lib/collab/ranking.py'),
                                            'course_lib.collab.ranking.precision_at': ( 'library/collab/ranking.html#precision_at',
                                                                                        'course_lib/collab/ranking.py'),
                                            'course_lib.collab.ranking.rank_metrics': ( 'library/collab/ranking.html#rank_metrics',
