@@ -13,9 +13,7 @@ from pathlib import Path
 
 import torch
 
-import course_lib.callback.lr_find   # gives learners `lr_find`
-import course_lib.callback.schedule  # … and `fit_one_cycle`
-from .dogbreeds import weights_here
+from .pictures import check_counts, check_positive, picture_steps, weights_here
 from .recipe import Result, check_files, data_folder, submit_test
 from .report import Page, figure_of
 from ..data.block import MultiCategoryBlock
@@ -86,7 +84,7 @@ def tag_learner(dls,                # loaders whose targets are tags
                 metrics=None,       # besides F2 at 0.2
                ):                   # a `Learner`
     "A learner for tags that reports F2."
-    head = {} if pretrained else dict(lin_ftrs=[], ps=.1)
+    head = dict(lin_ftrs=[], ps=.5 if pretrained else .1)
     f2 = FBetaMulti(2, thresh=.2, average='samples')
     return vision_learner(dls, arch, pretrained=pretrained, metrics=[f2, *(metrics or [])], **head)
 
@@ -177,7 +175,7 @@ def tag_loaders(path:str|Path,  # see `read_tags`
                 bs:int=16,      # tiles a batch
                 seed:int=0,     # decides which tiles are kept aside
                 drop:bool=False, # see `read_tags`
-                arch:str='course_small', # its pictures were normalised with …
+                arch:str='efficientnet_lite0', # its pictures were normalised with …
                )->ImageDataLoaders:
     "Loaders of tagged tiles, turned in all eight ways in training; a fifth is kept aside."
     df, tfms = read_tags(path, drop), aug_transforms(flip_vert=True, max_warp=0, max_rotate=0, max_zoom=1.05)
@@ -193,13 +191,14 @@ def _targets(ds): return torch.stack([torch.as_tensor(o).float() for o in ds.tar
 
 # %% ../../nbs/library/apps/planet.ipynb #36a0080c
 def train(data:str='sample',      # 'sample' (generated), 'real' (the mirror's tiles), or a folder
-          arch:str=None,          # one of ours or torchvision's (default 'course_small'; generated tiles: 'tile_net')
-          epochs:int=10,          # passes through the tiles at the first size, after one with a trained body's new head
-          more:int=4,             # … and at the second, the first of them with the head alone
-          size:int=64,            # pixels a side at first
+          arch:str=None,          # one of ours or torchvision's (default 'efficientnet_lite0'; generated tiles: 'tile_net')
+          head:int=10,            # epochs of a trained body's new head, on stored activations; from nothing: of everything
+          epochs:int=6,           # … of all layers
+          more:int=None,          # … of all layers with larger tiles (default: none; from nothing 4)
+          size:int=None,          # pixels a side at first (default 128; from nothing 64)
           larger:int=128,         # … and later
           bs:int=16,              # tiles a batch
-          lr:float=1e-2,          # highest learning rate
+          lr:float=None,          # highest learning rate (default 1e-3; from nothing 1e-2)
           tta:int=4,              # turned copies of each tile when predicting
           pretrained:bool=None,   # start from trained weights? By default if they are on this machine.
           drop:bool=False,        # leave out rows without a picture or tags, or with an id that was there before
@@ -208,46 +207,21 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (the mirror's t
           out:str=None,           # folder for model and page; by default nothing is written
          )->Result:
     "Satellite tags: everything that can be seen on a tile."
-    arch = arch or ('tile_net' if data == 'sample' else 'course_small')
+    arch = arch or ('tile_net' if data == 'sample' else 'efficientnet_lite0')
     pretrained = weights_here(arch) if pretrained is None else pretrained
+    more, size, lr = (default if given is None else given for given, default in
+                      zip((more, size, lr), (0, 128, 1e-3) if pretrained else (4, 64, 1e-2)))
     settings = {k: v for k, v in locals().items() if k not in ('data', 'submit', 'out')}
-    _check(settings, out, submit)
+    check_positive(**{k: settings[k] for k in ('head', 'size', 'larger', 'bs', 'lr', 'tta')})
+    check_counts(epochs=epochs, more=more)
+    check_files(out, submit)
     start, path = time.perf_counter(), data_folder(URLs.PLANET_SAMPLE, data)
     set_seed(seed, reproducible=True)
     def loaders(size): return tag_loaders(path, size, bs, seed, drop, arch)
     learn = tag_learner(loaders(size), arch, pretrained)
-    steps = _in_steps(learn, epochs, more, lr, pretrained, lambda: loaders(larger))
+    steps = picture_steps(learn, pretrained, head, epochs, lr, 'f2', more, lambda: loaders(larger))
     result = Result('planet', str(data), {}, {}, 0, settings, steps=steps, learn=learn)
     return _judged(learn, tta, result, start, path, submit, out)
-
-# %% ../../nbs/library/apps/planet.ipynb #99c0df08
-def _in_steps(learn, epochs, more, lr, pretrained, larger):
-    "Small tiles, then larger ones, the head first where there is something to spoil; F2 at 0.2 after each step."
-    steps, start = [], time.perf_counter()
-    apart = [1 / 3**i for i in reversed(range(learn.n_groups))]
-    def step(name, epochs, lr):
-        if learn.interrupted or not epochs: return
-        learn.fit_one_cycle(epochs, lr)
-        if learn.recorder.values:
-            took = round(time.perf_counter() - start, 1)
-            steps.append(dict(step=name, epochs=epochs, seconds=took, f2=learn.recorder.values[-1][-1]))
-    if pretrained: step('the head alone', 1, lr)
-    learn.unfreeze()
-    step('everything' if pretrained else 'from nothing', epochs, [lr * o for o in apart] if pretrained else lr)
-    if not learn.interrupted: learn.dls = larger()
-    learn.freeze()
-    step('larger tiles, the head alone', 1, lr / 2)
-    learn.unfreeze()
-    step('larger tiles, everything', more - 1, [lr / 2 * o for o in apart])
-    if not steps: raise KeyboardInterrupt('before the end of the first epoch') # nothing to keep
-    return steps
-
-# %% ../../nbs/library/apps/planet.ipynb #e232f230
-def _check(settings, out, submit):
-    "Refuse what cannot be meant before the training, not after it."
-    for name in ('epochs', 'more', 'size', 'larger', 'bs', 'lr', 'tta'):
-        if not settings[name] > 0: raise ValueError(f'{name} should be above 0, got {settings[name]}')
-    check_files(out, submit)
 
 # %% ../../nbs/library/apps/planet.ipynb #37c600c2
 def _judged(learn, tta, result, start, path, submit, out):
