@@ -15,7 +15,7 @@ spec = dict(
                zeros='truncated SVD, blanks as zeros', als='factors by alternating least squares, around the biases',
                surprise='the library Surprise: its SVD',
                dot='dot product', dot_range='… + sigmoid range', dot_bias='… + biases', dot_decay='… + decay of all rows, 0.1',
-               rows_decay='… + decay of the rows in use, 0.1', ours='the library as it comes (adds fame)', ours3='… in 3 epochs',
+               rows_decay='… + decay of the rows in use, 0.1', ours='the library, batches of 64, with fame', ours3='… in 3 epochs',
                net='the library\'s network, with genres and years', sided='the library with genres and years, batches of 256',
                sided_wide='… 100 factors', five='… five such models, averaged'),
     measures=dict(mse=dict(text='mean squared error', better='low', quality=True), rmse=dict(text='its root', better='low', quality=True),
@@ -172,13 +172,13 @@ def fitted(args, learn, epochs=None, lr=5e-3):
     return scored(preds.reshape(-1), y.reshape(-1), start)
 
 
-def library(args, epochs=None, bs=64, sided=False, **kwargs):
+def library(args, epochs=None, bs=64, sided=False, with_fame=True, **kwargs):
     import course_lib.callback.schedule
     from course_lib.collab.learner import collab_learner
     from course_lib.torch_core import set_seed
     dls = loaders(args, bs, sided)
     set_seed(args.round)
-    return fitted(args, collab_learner(dls, y_range=(0, 5.5), **kwargs), epochs)
+    return fitted(args, collab_learner(dls, y_range=(0, 5.5), with_fame=with_fame, **kwargs), epochs)
 
 
 def dot(args): return rung(args, bias=False)
@@ -200,7 +200,7 @@ def five(args):
     dls, preds, start = loaders(args, 256, True), [], time.perf_counter()
     for seed in range(5):
         set_seed(10 * args.round + seed)
-        learn = collab_learner(dls, y_range=(0, 5.5), n_factors=100)
+        learn = collab_learner(dls, y_range=(0, 5.5), n_factors=100, with_fame=True)
         with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1 if args.quick else spec['epochs'], 5e-3)
         pred, y = learn.get_preds()
         preds.append(pred)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .data import SideTable
 from ..torch_core import Configurable, Module
 
 # %% ../../nbs/library/collab/cold.ipynb #a2c34efc
@@ -134,33 +135,18 @@ def prior_of(side:FactorTable,        # of users that are known
     return w.mean(0), noise * torch.linalg.inv(spread)
 
 # %% ../../nbs/library/collab/cold.ipynb #d388b8d7
-class Facts:
-    "Columns of a table as numbers: tags, categories and numbers; learnt on one table, applied to any."
+class Facts(SideTable):
+    "A `SideTable` without a key: learnt on one table, applied to any."
     def __init__(self, df,        # DataFrame to learn from
                  tags:str=None,   # column of tags, 'Comedy|Drama'
                  cats=(),         # columns of categories
                  conts=(),        # columns of numbers
                  sep:str='|'):    # between tags
-        self.tags, self.cats, self.conts, self.sep = tags, list(cats), list(conts), sep
-        self._check(df)
-        self.vocab = {c: sorted(df[c].dropna().unique()) for c in self.cats}
-        self.words = sorted(set(self._words(df).explode().dropna()) - {''}) if tags else []
-        self.mean = {c: float(df[c].mean()) for c in self.conts}
-        self.std = {c: float(df[c].std(ddof=0)) or 1. for c in self.conts}
-    @property
-    def names(self): return [*self.words, *(f'{c}={v}' for c in self.cats for v in self.vocab[c]), *self.conts]
+        super().__init__(None, tags or (), cats, conts, sep)
+        self.fit(df)
     def __call__(self, df): # rows × facts; a tag or value never seen before, or a gap, counts as 0
         "The facts of each row."
-        self._check(df)
-        words = [set(w) for w in self._words(df)] if self.tags else []
-        cols = [[float(w in ws) for ws in words] for w in self.words]
-        cols += [(df[c] == v).astype(float).tolist() for c in self.cats for v in self.vocab[c]]
-        cols += [((df[c] - self.mean[c]) / self.std[c]).fillna(0.).tolist() for c in self.conts]
-        return torch.tensor(cols).T.reshape(len(df), len(self.names)).float()
-    def _words(self, df): return df[self.tags].fillna('').astype(str).str.split(self.sep, regex=False)
-    def _check(self, df):
-        missing = [c for c in (self.tags, *self.cats, *self.conts) if c is not None and c not in df]
-        if missing: raise ValueError(f'no column {missing[0]!r}; there are {list(df)}')
+        return self.encode(df)
 
 def year_of(titles): # a Series like 'Alien (1979)'; NaN where there is no year
     "The year at the end of each title."

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .ranking import Interactions, leave_last_out, rank_metrics, top_items
+from .ranking import Interactions, leave_last_out, nearest_rows, rank_metrics, top_items
 from ..data.core import DataLoaders
 from ..layers import Embedding
 from ..learner import Learner
@@ -258,11 +258,8 @@ def similar(self:ImplicitLearner, item, # as in the data
     "The items whose factors point in the same direction."
     import pandas as pd
     d, i = self.dls, _number(item, self.dls.items, self.dls.item_name)
-    factors = F.normalize(self.model.i_weight.weight.detach().cpu(), dim=1)
-    cosine = factors @ factors[i]
-    cosine[i] = -torch.inf
-    best = cosine.topk(min(n, len(d.items) - 1))
-    return pd.DataFrame({d.item_name: [d.items[j] for j in best.indices.tolist()], 'cosine': best.values.numpy()})
+    at, cosines = nearest_rows(self.model.i_weight.weight, i, n)
+    return pd.DataFrame({d.item_name: [d.items[j] for j in at.tolist()], 'cosine': cosines.numpy()})
 
 # %% ../../nbs/library/collab/implicit.ipynb #87030932
 @patch

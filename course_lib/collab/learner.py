@@ -30,7 +30,7 @@ def collab_learner(dls:CollabDataLoaders,
                    loss_func=None,        # default: mean squared error
                    opt_func=None,         # default: `RowAdagrad` for the dot product, Adam for the network
                    wd:float=None,         # weight decay (default: 0.1 on the rows in use; the network: Adam's)
-                   with_fame:bool=True,   # tell the model how often each item was rated, see `fame`
+                   with_fame:bool=False,  # tell the model how often each item was rated, see `fame`: rarely pays
                    **kwargs):             # anything `Learner` takes: metrics, cbs, path …
     "A learner for ratings."
     _check_range(dls, y_range)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['precision_at', 'recall_at', 'hit_at', 'reciprocal_rank', 'average_precision', 'dcg_at', 'ndcg_at', 'coverage',
-           'Interactions', 'top_items', 'rank_metrics', 'by_popularity', 'leave_last_out']
+           'Interactions', 'top_items', 'rank_metrics', 'by_popularity', 'nearest_rows', 'leave_last_out']
 
 # %% ../../nbs/library/collab/ranking.ipynb #b050aa91
 from collections.abc import Callable
@@ -172,6 +172,20 @@ def by_popularity(seen:Interactions # what users have
     "The recommender that shows everybody what most people have."
     counts = seen.popularity.float()
     return lambda users: counts.expand(len(users), -1)
+
+# %% ../../nbs/library/collab/ranking.ipynb #13cad436
+def nearest_rows(w,         # rows × k: factors
+                 at:int,    # of which row
+                 n:int=10,  # how many
+                 out=None,  # rows × bool: never listed (the row itself never is)
+                )->tuple:   # numbers of rows, cosines; nearest first
+    "The rows that point most nearly the same way as row `at`."
+    if not len(w): raise ValueError('there are no rows')
+    cosine = torch.nn.functional.cosine_similarity(w.detach(), w[at:at + 1].detach()).cpu()
+    cosine[at] = -torch.inf
+    if out is not None: cosine[torch.as_tensor(out).cpu()] = -torch.inf
+    best = cosine.topk(min(n, int((cosine > -torch.inf).sum())))
+    return best.indices, best.values
 
 # %% ../../nbs/library/collab/ranking.ipynb #3b80e230
 def leave_last_out(df,                    # DataFrame with an interaction a row, in any order

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from .cold import FactorTable
+from .ranking import nearest_rows
 
 # %% ../../nbs/library/collab/reading.ipynb #d57ea34e
 def by_bias(names,         # one an item
@@ -84,12 +85,8 @@ def neighbours(names,      # one an item
         near = difflib.get_close_matches(str(name), map(str, names), 3)
         hint = f'; near: {", ".join(near)}' if near else ''
         raise ValueError(f'{name!r} is not among the {len(names)} names{hint}')
-    factors, at = F.normalize(side.factors.detach().cpu(), dim=1), names.index(name)
-    cosine = factors @ factors[at]
-    cosine[at] = -torch.inf
-    if least: cosine[torch.as_tensor(np.asarray(counts) < least)] = -torch.inf
-    best = cosine.topk(min(n, int((cosine > -torch.inf).sum())))
-    return pd.DataFrame({'name': [names[i] for i in best.indices.tolist()], 'cosine': best.values.numpy()})
+    at, cosines = nearest_rows(side.factors, names.index(name), n, np.asarray(counts) < least if least else None)
+    return pd.DataFrame({'name': [names[i] for i in at.tolist()], 'cosine': cosines.numpy()})
 
 # %% ../../nbs/library/collab/reading.ipynb #8a8c47bb
 def principal_angles(a,  # n × k: columns span the first space

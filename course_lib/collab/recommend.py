@@ -12,6 +12,7 @@ import torch
 from fastcore.basics import patch
 
 from .learner import CollabLearner
+from .ranking import nearest_rows
 
 # %% ../../nbs/library/collab/recommend.ipynb #d326cb6f
 @patch
@@ -82,12 +83,10 @@ def similar(self:CollabLearner,
     n_rows, ds = len(self.dls.classes[col]), self.dls.train_ds
     rows = torch.arange(n_rows, device=self.model_device)
     with torch.no_grad(): w = (self.model.of_items if is_item else self.model.of_users)(rows)[0]
-    cosines = torch.nn.functional.cosine_similarity(w, w[row:row + 1]).cpu()
-    cosines[[0, row]] = -torch.inf
-    if least: cosines[torch.bincount(ds.items if is_item else ds.users, minlength=n_rows).cpu() < least] = -torch.inf
-    best = cosines.topk(min(n, int((cosines > -torch.inf).sum())))
-    names = [self.dls.classes[col][i] for i in best.indices.tolist()]
-    return pd.DataFrame({col: names, 'cosine': best.values.numpy()})
+    out = torch.bincount(ds.items if is_item else ds.users, minlength=n_rows).cpu() < least
+    out[0] = True # nobody in particular
+    at, cosines = nearest_rows(w, row, n, out)
+    return pd.DataFrame({col: [self.dls.classes[col][i] for i in at.tolist()], 'cosine': cosines.numpy()})
 
 # %% ../../nbs/library/collab/recommend.ipynb #04169a8e
 @patch

@@ -22,7 +22,7 @@ def exercise(check:Callable # answer -> a line of advice, or `good`
         def watched(*args, **kwargs):
             seen.append(answer(*args, **kwargs))
             return seen[-1]
-        try: said = check(watched if callable(answer) else answer)
+        try: said = check(watched if callable(answer) and not isinstance(answer, type) else answer)
         except Exception as e:
             if any(o is None or o is ... for o in seen): return 'not yet: your function returns nothing'
             return f'your answer leads to {type(e).__name__}: {e}'

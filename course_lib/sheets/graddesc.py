@@ -51,7 +51,7 @@ def descent_tab(book:Workbook, # where the tab goes
                 **hypers):     # lr, beta, beta2, eps, wd: what the rule needs
     "One epoch, a line for each step; returns the blocks 'steps' (a, b after each), 'rmse'."
     if rule not in graddesc_rules: raise ValueError(f'rule={rule!r} is none of {list(graddesc_rules)}')
-    tab, n, top = book.tab(title, width=9), len(x), len(hypers) + 5
+    tab, n, top = book.tab(title, width=11), len(x), len(hypers) + 5
     at = {k: tab.put([k, float(v)], i + 1, 1, fmt='General').at(0, 1) for i, (k, v) in enumerate(hypers.items())}
     start = tab.put(['start a, b', 1., 1.], len(hypers) + 1, 1)
     memory = [m + k for m in ('avg', 'sqr') if m in graddesc_rules[rule](lambda *_: '') for k in 'ab']
