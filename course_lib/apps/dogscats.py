@@ -35,8 +35,9 @@ def picture_loaders(path:str|Path,   # a folder of class folders, or one with `t
                    )->ImageDataLoaders:
     "Loaders for folders of pictures: in training mirrored, turned a little, zoomed, and lit."
     split = all((Path(path)/part).is_dir() for part in ('train', 'valid'))
-    return ImageDataLoaders.from_folder(path, valid_pct=None if split else valid_pct, seed=seed, bs=bs, item_tfms=Resize(size),
-                                        batch_tfms=[*aug_transforms(max_warp=0.1), *arch_norm(arch)])
+    tfms = [*aug_transforms(max_warp=0.1), *arch_norm(arch)]
+    return ImageDataLoaders.from_folder(path, valid_pct=None if split else valid_pct, seed=seed, bs=bs,
+                                        item_tfms=Resize(size), batch_tfms=tfms)
 
 # %% ../../nbs/library/apps/dogscats.ipynb #2a56d5be
 @register_arch('course_tiny', cut=-2)
@@ -87,7 +88,7 @@ lesson = 1   # which lesson teaches this: the command asks
 
 def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photographs), or a folder of class folders
           arch:str='efficientnet_lite0', # one of our architectures, or any of torchvision's
-          head:int=None,          # epochs of the head alone (default: enough for 250 steps, 4 to 30); from nothing: of everything
+          head:int=None,          # epochs of the head alone (from nothing: of all layers); default: 250 steps, 4 to 30
           epochs:int=None,        # … of all layers (default 2; generated pictures are easy: none)
           size:int=None,          # pixels of a side (default 192; generated pictures: 96)
           bs:int=32,              # pictures a batch

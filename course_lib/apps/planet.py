@@ -191,8 +191,8 @@ def _targets(ds): return torch.stack([torch.as_tensor(o).float() for o in ds.tar
 
 # %% ../../nbs/library/apps/planet.ipynb #36a0080c
 def train(data:str='sample',      # 'sample' (generated), 'real' (the mirror's tiles), or a folder
-          arch:str=None,          # one of ours or torchvision's (default 'efficientnet_lite0'; generated tiles: 'tile_net')
-          head:int=10,            # epochs of a trained body's new head, on stored activations; from nothing: of everything
+          arch:str=None,          # ours or torchvision's (default 'efficientnet_lite0'; generated tiles: 'tile_net')
+          head:int=10,            # epochs of the head alone, on stored activations (from nothing: of all layers)
           epochs:int=6,           # … of all layers
           more:int=None,          # … of all layers with larger tiles (default: none; from nothing 4)
           size:int=None,          # pixels a side at first (default 128; from nothing 64)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cnn_learner', 'create_head', 'head_defaults', 'VisionModel', 'create_vision_model', 'add_norm', 'arch_norm', 'get_c',
-           'vision_learner']
+           'slow_norms', 'vision_learner']
 
 # %% ../../nbs/library/vision/learner.ipynb #2882943f
 import functools, math
@@ -16,7 +16,8 @@ from ..torch_core import params, recipe, register
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 from ..data.transforms import Normalize
 from ..learner import Learner
-import course_lib.callback.schedule, course_lib.vision.tta # they give every learner `fine_tune`, `fit_one_cycle`, `tta`
+import course_lib.callback.bn_freeze, course_lib.callback.schedule, course_lib.vision.tta # they give every learner
+                                            # `freeze_bn`, `fine_tune`, `fit_one_cycle`, `tta`
 from ..optimizer import Adam
 from .models import (adapt_stats, arch_meta, check_groups, create_body, feature_shape, get_arch,
                                       min_size)
@@ -158,6 +159,20 @@ def get_c(dls)->int: # number of scores the model should give
     if not c: raise ValueError('how many answers should the model give? The data do not say: pass n_out=...')
     return c
 
+# %% ../../nbs/library/vision/learner.ipynb #1839e482
+def slow_norms(m:nn.Module,     # a body
+               share:float=0.05 # of the way to the batch's statistics, moved a batch
+              )->list:          # batch norms
+    "The batch norms whose running statistics move by less than `share` a batch: after many batches still behind."
+    norms = (o for o in m.modules() if isinstance(o, nn.modules.batchnorm._BatchNorm))
+    return [o for o in norms if o.momentum and o.momentum < share]
+
+def _mind(learn, norms, pretrained):
+    "Trained statistics that move slowly are kept; from nothing they are made to move as usual."
+    if not pretrained:
+        for o in norms: o.momentum = 0.1
+    elif learn.n_groups > 1: learn.freeze_bn()
+
 # %% ../../nbs/library/vision/learner.ipynb #2969bb64
 def vision_learner(dls,                       # `DataLoaders` of pictures
                    arch:str|Callable|nn.Module, # see `create_body`
@@ -182,6 +197,7 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
                     metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn,
                     moms=moms)
     if pretrained: learn.freeze()
+    if slow := slow_norms(model[0]): _mind(learn, slow, pretrained)
     return learn
 
 cnn_learner = vision_learner # its older name
