@@ -70,6 +70,13 @@ def test_every_module_imports(fresh, tmp_path):
     assert ours <= set(names)
 
 
+def test_readme_block(fresh, tmp_path):
+    "The three lines of the README, from the wheel alone: an empty folder, an empty home, no variable set."
+    from test_where_the_reader_stands import bare, readme_block
+    said = run(fresh/'python', '-c', readme_block(), cwd=tmp_path, env=bare(tmp_path))
+    assert float(said.strip().split('\n')[-1].split()[3]) > .85, said
+
+
 def test_lesson_runs(fresh, tmp_path):
     "Lesson 1, from an empty home and an empty folder, on generated pictures."
     env = os.environ | {'HOME': str(tmp_path/'home'), 'COURSE_LIB_DATA': 'sample', 'MPLBACKEND': 'agg'}

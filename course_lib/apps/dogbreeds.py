@@ -102,7 +102,7 @@ def breed_learner(dls,                # see `breed_loaders`
                  ):                   # a `Learner`, frozen up to the head
     "A learner for breeds: the mean of each feature over the picture, and one linear layer."
     pretrained = weights_here(arch) if pretrained is None else pretrained
-    how = dict(pretrained=pretrained, ps=ps, lin_ftrs=list(lin_ftrs), concat_pool=False)
+    how = dict(pretrained=pretrained, ps=ps, lin_ftrs=list(lin_ftrs), concat_pool=False, init=None)
     return vision_learner(dls, arch, metrics=accuracy, path=path, **how).freeze()
 
 # %% ../../nbs/library/apps/dogbreeds.ipynb #7eae2fcc

@@ -109,7 +109,7 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     check_files(out, submit)
     start, path = time.perf_counter(), data_folder(URLs.DOGS, data)
     set_seed(seed, reproducible=True)
-    small = dict(lin_ftrs=[], ps=0.5) if pretrained else {}
+    small = dict(lin_ftrs=[], ps=0.5, init=None) if pretrained else {}
     dls = picture_loaders(path, size, bs, seed=seed, arch=arch)
     if head is None: head = settings['head'] = min(30, max(4, 250 * bs // len(dls.train_ds)))
     learn = vision_learner(dls, arch, pretrained=pretrained, metrics=accuracy, **small)

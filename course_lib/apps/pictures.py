@@ -41,21 +41,21 @@ def picture_steps(learn,           # a learner of pictures, frozen if its body i
                   pretrained:bool, # is its body trained?
                   head:int,        # epochs of the head alone, on stored activations
                   epochs:int,      # … of all layers, on changed pictures
-                  lr:float,        # highest rate of the head; earlier groups get a third, a ninth
+                  lr:float,        # highest rate of the head alone; then a third of it, and a third of that for each earlier group
                   metric:str='accuracy', # what to call the last metric in the list
                   more:int=0,      # epochs of all layers with the pictures that …
                   larger:Callable=None, # … this function returns loaders of
                  )->list[dict]:    # step, epochs, seconds so far, the last metric after it
     "Train in steps; those before an interruption are kept, KeyboardInterrupt if there is none."
     steps, start = [], time.perf_counter()
-    rates = [lr / 3**i for i in reversed(range(learn.n_groups))] if pretrained else [lr] * learn.n_groups
+    rates = [lr / 3**(i + 1) for i in reversed(range(learn.n_groups))] if pretrained else [lr] * learn.n_groups
     def step(name, epochs, rates):
         if learn.interrupted or not epochs: return
         learn.fit_one_cycle(epochs, rates)
         if not learn.recorder.values: return
         took = round(time.perf_counter() - start, 1)
         steps.append({'step': name, 'epochs': epochs, 'seconds': took, metric: learn.recorder.values[-1][-1]})
-    if pretrained: _train_head(learn, head, lambda: step('the head alone, on stored activations', head, rates))
+    if pretrained: _train_head(learn, head, lambda: step('the head alone, on stored activations', head, lr))
     if epochs or more or not pretrained: learn.unfreeze()
     step('everything' if pretrained else 'from nothing', epochs + (0 if pretrained else head), rates)
     if more and not learn.interrupted: learn.dls = larger()

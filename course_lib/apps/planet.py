@@ -84,7 +84,7 @@ def tag_learner(dls,                # loaders whose targets are tags
                 metrics=None,       # besides F2 at 0.2
                ):                   # a `Learner`
     "A learner for tags that reports F2."
-    head = dict(lin_ftrs=[], ps=.5 if pretrained else .1)
+    head = dict(lin_ftrs=[], ps=.5, init=None) if pretrained else dict(lin_ftrs=[], ps=.1)
     f2 = FBetaMulti(2, thresh=.2, average='samples')
     return vision_learner(dls, arch, pretrained=pretrained, metrics=[f2, *(metrics or [])], **head)
 
