@@ -263,6 +263,7 @@ def prepare():
     by_cell = defaultdict(list)
     for e in found: by_cell[e.page, e.cell].append(e)
     for path in notebooks(): write(page(path) + '.ipynb', json.dumps(normalise(path, names, by_cell, lines), ensure_ascii=False))
+    for folder in nbs.glob('*/images'): shutil.copytree(folder, src/folder.relative_to(nbs))
     two_shelves()
     api_page(found)
     append('index', toctree([f'{o}/index' for o in lessons] + ['map'], hidden='', caption='Lessons'),
