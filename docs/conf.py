@@ -27,14 +27,15 @@ html_math_renderer = 'mathml'      # MathML is drawn by the browser itself: no s
 html_theme = 'pydata_sphinx_theme'
 html_title = 'course_lib'
 html_static_path = ['_static']
+templates_path = ['_templates']
 html_css_files = ['site.css']
 html_show_sourcelink = False
 html_copy_source = False
 html_last_updated_fmt = None
 html_theme_options = {
     'logo': {'text': 'course_lib'},
-    'header_links_before_dropdown': 5,
     'navbar_align': 'left',
+    'navbar_center': ['shelves'],      # two shelves; within one, the side bar
     'navbar_end': ['theme-switcher', 'navbar-icon-links'],
     'show_nav_level': 2,
     'show_toc_level': 2,

@@ -112,7 +112,7 @@ def code(cell, section, here, names):
     if d.get('echo') == 'false': tags.append('remove-input')
     if d.get('output') == 'false': tags.append('remove-output')
     source = '\n'.join(o for o in cell.code.strip('\n').split('\n') if not re.search(r'#\|\s*hide_line\s*$', o))
-    meta = dict(tags=tags)
+    meta = dict(tags=tags, **(dict(mystnb=dict(code_prompt_show='Imports', code_prompt_hide='Imports')) if is_imports(cell) else {}))
     pictures = [o for o in cell.outputs if 'image/png' in o.get('data', {})]
     if pictures:
         width = pictures[0].get('metadata', {}).get('image/png', {}).get('width')
@@ -212,11 +212,11 @@ shelves = {'': 'The core', 'data': 'Data', 'callback': 'Callbacks', 'vision': 'P
 
 def two_shelves():
     "What follows what: lessons in course order, then the library by package; and one page with everything."
-    everything = ['# Lesson map', 'Every page of the lessons, in course order.']
+    everything = ['# Lessons', 'Every page of the lessons, in course order. What stands behind them is on the other shelf: [the library](library/index.ipynb).']
     for folder, (title, about) in lessons.items():
         paths = sorted(p for p in (nbs/folder).glob('*.ipynb') if p.name != 'index.ipynb')
         append(f'{folder}/index', toctree([page(p).rpartition('/')[2] for p in paths], hidden='', maxdepth=1))
-        everything.append(f'## {title}\n\n{about}.\n\n{rows(paths, "map")}\n')
+        everything.append(f'## [{title}]({folder}/index.ipynb)\n\n{about}.\n\n{rows(paths, "map")}\n')
     write('map.md', '\n\n'.join(everything))
     by_shelf = defaultdict(list)
     for p in chapters(): by_shelf[p.relative_to(nbs/'library').parts[0] if p.parent != nbs/'library' else ''].append(p)
