@@ -3,7 +3,7 @@ from common import main, recipe
 
 spec = dict(
     title='Dog breeds: the recipe on real photographs',
-    what='`course_lib train dogbreeds --data real`, as it comes: EfficientNet-Lite0 at 224 pixels, which has seen these photographs in ImageNet; '
+    what='`course_lib train dogbreeds --data real`, as it comes: EfficientNet-Lite0 at 288 pixels, which has seen these photographs in ImageNet; '
          'once more with another seed; the head alone (`--epochs 0`); and from the body of lesson 7, `course_small`, which has not. 800 '
          'photographs of 120 breeds to learn from, 200 to judge by: the standard error of an accuracy of 0.75 is 0.03. Each side in a process '
          'of its own.',

@@ -140,10 +140,10 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
           arch:str='efficientnet_lite0', # any of torchvision's architectures, or one of ours
           pretrained:bool=None,   # start from trained weights? By default if they are on this machine.
           head:int=20,            # epochs of the head, on stored activations (from nothing: of everything)
-          epochs:int=4,           # … of all layers (generated dogs: see `size`)
+          epochs:int=2,           # … of all layers
           more:int=0,             # … of all layers, on larger pictures
-          size:int=None,          # pixels a side (default 224; generated dogs: 96)
-          larger:int=288,         # … and of the larger ones
+          size:int=None,          # pixels a side (default 288; generated dogs: 96)
+          larger:int=320,         # … and of the larger ones
           bs:int=32,              # pictures a batch
           lr:float=1e-3,          # highest learning rate
           ps:float=.5,            # dropout before the last layer
@@ -154,7 +154,7 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
           out:str=None,           # folder for model and page; by default nothing is written
          )->Result:
     "Dog breeds: many classes, few pictures of each, labels in a table."
-    size = (96 if data == 'sample' else 224) if size is None else size
+    size = (96 if data == 'sample' else 288) if size is None else size
     pretrained = weights_here(arch) if pretrained is None else pretrained
     settings = {k: v for k, v in locals().items() if k not in ('data', 'submit', 'out')}
     check_positive(head=head, size=size, larger=larger, bs=bs, lr=lr, tta=tta)
