@@ -7,11 +7,11 @@ from nbs import cells, nbs, text
 from run_nb import run_apart
 
 lessons = [p for p in (
-    'library/apps/dogscats', 'library/callback/lr_find', 'library/vision/augment',
-    'library/vision/tta', 'library/callback/snapshot', 'library/callback/mixup',
-    '2_better_classifiers/01_eight_steps', 'library/apps/dogbreeds', 'library/sheets/conv',
-    'library/apps/planet', 'library/apps/adult', 'library/apps/rossmann',
-    '5_collaborative_filtering/03_the_ladder') if (nbs/f'{p}.ipynb').exists()]
+    '1_cats_and_dogs/01_three_lines', '1_cats_and_dogs/06_rate_epoch_overfitting', '2_better_classifiers/04_does_augmentation_help',
+    '2_better_classifiers/07_look_again', '2_better_classifiers/08_dog_breeds', '3_multi_label/03_convolution_by_hand',
+    '3_multi_label/05_satellite_tags', '4_tables_and_text/01_adult_in_six_steps', '4_tables_and_text/06_rossmanns_net',
+    '5_collaborative_filtering/03_the_ladder', 'library/callback/lr_find', 'library/vision/augment', 'library/apps/dogbreeds')]
+of_the_cache = r'.*(activations of \d+ pictures|generating the data).*\n'   # said once, then it is found
 kinds = 'text/plain', 'text/html', 'image/png', 'stream'
 
 
@@ -22,7 +22,7 @@ def outputs(path):
         for o in c.outputs:
             if o.get('name') == 'stderr': continue
             data = o.get('data', {}) | ({'stream': o['text']} if 'text' in o else {})
-            found += [(c.id, kind, re.sub(r' at 0x[0-9a-f]+', '', text(v))) for kind, v in data.items() if kind in kinds]
+            found += [(c.id, kind, re.sub(of_the_cache + r'| at 0x[0-9a-f]+', '', text(v))) for kind, v in data.items() if kind in kinds]
     return found
 
 
