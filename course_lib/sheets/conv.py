@@ -38,7 +38,8 @@ def conv_tab(book:Workbook, # where the tab goes
     "Write one convolution with ReLU; the inputs are repeated at the left so that formulas stay on the tab."
     tab, maps = book.tab(title), []
     h, w = inputs[0].shape
-    seen = [tab.fill((h, w), lambda i, j, x=x: f"='{x.tab}'!{x.at(i, j)}", 2 + n * (h + 2), 1, title=f'in: channel {n}')
+    def copy_of(x): return lambda i, j: f"='{x.tab}'!{x.at(i, j)}"
+    seen = [tab.fill((h, w), copy_of(x), 2 + n * (h + 2), 1, title=f'in: channel {n}', heat=True)
             for n, x in enumerate(inputs)]
     left, row = w + 2, 2
     for o in range(len(weight)):
