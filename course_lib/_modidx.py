@@ -2122,6 +2122,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_clip': ( 'library/exercises/lesson_4.html#check_clip',
                                                                                              'course_lib/exercises/lesson_4.py'),
+                                               'course_lib.exercises.lesson_4.check_days_since': ( 'library/exercises/lesson_4.html#check_days_since',
+                                                                                                   'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_drop_columns': ( 'library/exercises/lesson_4.html#check_drop_columns',
                                                                                                      'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_forest_error': ( 'library/exercises/lesson_4.html#check_forest_error',

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['check_drop_columns', 'check_best_threshold', 'check_paired_error', 'check_blend_sales', 'check_verdict',
            'check_bayes_by', 'check_sigma_of', 'check_forest_error', 'check_last_rows', 'check_weekend',
-           'check_nearest', 'check_worth_it', 'check_useful', 'check_lost_keys', 'check_least_certain',
-           'check_n_parameters', 'check_suspects', 'check_clip', 'check_largest']
+           'check_days_since', 'check_nearest', 'check_worth_it', 'check_useful', 'check_lost_keys',
+           'check_least_certain', 'check_n_parameters', 'check_suspects', 'check_clip', 'check_largest']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -138,6 +138,18 @@ def check_weekend(answer # your function: (df, field_name) -> DataFrame
     if not {'d', 'x'} <= set(got): return 'the other columns should stay'
     found = got.Is_weekend.tolist()
     return 'all good' if found == [False, True, True, False] else f'Friday to Monday should give F T T F, not {found}'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #8880fed4
+@exercise
+def check_days_since(answer # your function: list of 0 and 1 -> list of days or None
+                    )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    cases = {(0, 1, 0, 0, 1, 0): [None, 0, 1, 2, 0, 1], (1, 0): [0, 1], (0, 0): [None, None]}
+    for flags, right in cases.items():
+        got = list(answer(list(flags)))
+        if len(got) != len(right): return f'{len(flags)} days should give {len(right)} numbers, not {len(got)}'
+        if got != right: return f'{list(flags)} should give {right}, not {got}'
+    return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #e5e5aee3
 @exercise
