@@ -2136,6 +2136,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                       'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_lost_keys': ( 'library/exercises/lesson_4.html#check_lost_keys',
                                                                                                   'course_lib/exercises/lesson_4.py'),
+                                               'course_lib.exercises.lesson_4.check_my_rmspe': ( 'library/exercises/lesson_4.html#check_my_rmspe',
+                                                                                                 'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_n_parameters': ( 'library/exercises/lesson_4.html#check_n_parameters',
                                                                                                      'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_nearest': ( 'library/exercises/lesson_4.html#check_nearest',

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_drop_columns', 'check_best_threshold', 'check_paired_error', 'check_blend_sales', 'check_verdict',
-           'check_bayes_by', 'check_sigma_of', 'check_forest_error', 'check_last_rows', 'check_weekend',
-           'check_days_since', 'check_nearest', 'check_worth_it', 'check_useful', 'check_lost_keys',
+           'check_bayes_by', 'check_sigma_of', 'check_my_rmspe', 'check_forest_error', 'check_last_rows',
+           'check_weekend', 'check_days_since', 'check_nearest', 'check_worth_it', 'check_useful', 'check_lost_keys',
            'check_least_certain', 'check_n_parameters', 'check_suspects', 'check_clip', 'check_largest']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
@@ -103,6 +103,17 @@ def check_sigma_of(answer # your function: RMSPE of the best forecast -> sigma
     for sigma in (.5, .1, .05):
         floor, got = rmspe_floor(sigma), answer(rmspe_floor(sigma))
         if abs(got - sigma) > 1e-6: return f'a floor of {floor:.4f} belongs to sigma {sigma}, not {got:.4f}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #9de2133e
+@exercise
+def check_my_rmspe(answer # your function: (forecasts, sales) -> number
+                  )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    for pred, truth in (([110., 90], [100., 100]), ([120., 50, 30], [100., 50, 0]), ([1000., 220], [2000., 200])):
+        pred, truth = np.array(pred), np.array(truth)
+        got, right = float(answer(pred, truth)), rmspe(pred, truth)
+        if not abs(got - right) < 1e-6: return f'for {pred.tolist()} and {truth.tolist()} it is {right:.4f}, not {got:.4f}'
     return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #558b6739
