@@ -2126,6 +2126,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                    'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_drop_columns': ( 'library/exercises/lesson_4.html#check_drop_columns',
                                                                                                      'course_lib/exercises/lesson_4.py'),
+                                               'course_lib.exercises.lesson_4.check_encode_rows': ( 'library/exercises/lesson_4.html#check_encode_rows',
+                                                                                                    'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_forest_error': ( 'library/exercises/lesson_4.html#check_forest_error',
                                                                                                      'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_largest': ( 'library/exercises/lesson_4.html#check_largest',

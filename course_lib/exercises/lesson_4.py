@@ -6,7 +6,8 @@
 __all__ = ['check_drop_columns', 'check_best_threshold', 'check_paired_error', 'check_blend_sales', 'check_verdict',
            'check_bayes_by', 'check_sigma_of', 'check_my_rmspe', 'check_forest_error', 'check_last_rows',
            'check_weekend', 'check_days_since', 'check_nearest', 'check_worth_it', 'check_useful', 'check_lost_keys',
-           'check_least_certain', 'check_n_parameters', 'check_suspects', 'check_clip', 'check_largest']
+           'check_least_certain', 'check_n_parameters', 'check_encode_rows', 'check_suspects', 'check_clip',
+           'check_largest']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -228,6 +229,21 @@ def check_n_parameters(answer # your function: (emb_szs, n_cont, layers) -> int
         m = TabularModel(args[0], args[1], 1, args[2])
         right, got = sum(p.numel() for p in m.parameters()), answer(*args)
         if got != right: return f'{args} has {right} parameters, you say {got}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #a9948374
+@exercise
+def check_encode_rows(answer # your function: (tables, bs x categories, bs x numbers) -> bs x all numbers
+                     )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    g = torch.Generator().manual_seed(0)
+    for widths, n_cont in (((3,), 1), ((2, 4), 2), ((1, 2, 3), 0)):
+        tables = [torch.randn(5, w, generator=g) for w in widths]
+        cats, conts = torch.randint(0, 5, (6, len(widths)), generator=g), torch.randn(6, n_cont, generator=g)
+        right = torch.cat([t[i] for t, i in zip(tables, cats.T)] + [conts], 1)
+        got = answer(tables, cats, conts)
+        if tuple(got.shape) != tuple(right.shape): return f'the shape should be {tuple(right.shape)}, not {tuple(got.shape)}'
+        if not torch.allclose(got, right, atol=1e-5): return 'the shape is right, the numbers are not: tables in order, then the numbers'
     return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #a6aecac1
