@@ -2144,6 +2144,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                      'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_nearest': ( 'library/exercises/lesson_4.html#check_nearest',
                                                                                                 'course_lib/exercises/lesson_4.py'),
+                                               'course_lib.exercises.lesson_4.check_old_dropout': ( 'library/exercises/lesson_4.html#check_old_dropout',
+                                                                                                    'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_paired_error': ( 'library/exercises/lesson_4.html#check_paired_error',
                                                                                                      'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_sigma_of': ( 'library/exercises/lesson_4.html#check_sigma_of',
