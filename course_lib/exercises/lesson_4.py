@@ -135,12 +135,18 @@ def check_my_rmspe(answer # your function: (forecasts, sales) -> number
 @exercise
 def check_forest_error(answer # your function: TabularPandas -> number
                       )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
+    from sklearn.ensemble import RandomForestRegressor
     x = np.arange(200.)
-    df = pd.DataFrame({'x': x, 'half': np.where(x < 100, 'a', 'b'), 'y': np.where(x < 100, 0., 10.)})
-    got = answer(TabularPandas(df, [Categorify], 'half', 'x', 'y', splits=(range(0, 200, 2), range(1, 200, 2))))
-    if not np.isscalar(got): return f'return one number, not {type(got).__name__}'
-    return 'all good' if 0 <= got < 1 else f'{got:.3g} is too much: compare predictions for to.valid.xs with to.valid.y'
+    for step in (10., 1000.):
+        df = pd.DataFrame({'x': x, 'half': np.where(x < 100, 'a', 'b'), 'y': np.where(x < 100, 0., step) + x*step/100})
+        to = TabularPandas(df, [Categorify], 'half', 'x', 'y', splits=(range(0, 200, 3), range(1, 200, 3)))
+        got = answer(to)
+        if not np.isscalar(got): return f'return one number, not {type(got).__name__}'
+        model = RandomForestRegressor(40, random_state=0).fit(to.train.xs, to.train.y)
+        right = np.abs(model.predict(to.valid.xs) - to.valid.y).mean()
+        if abs(got - right) > .2*right: return f'{got:.3g} should be about {right:.3g}: compare predictions for to.valid.xs with to.valid.y'
+    return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #9e444b8b
 @exercise
