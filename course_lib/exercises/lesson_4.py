@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['check_drop_columns', 'check_old_dropout', 'check_best_threshold', 'check_paired_error', 'check_blend_sales',
            'check_verdict', 'check_bayes_by', 'check_sigma_of', 'check_my_rmspe', 'check_forest_error',
-           'check_last_rows', 'check_weekend', 'check_days_since', 'check_nearest', 'check_worth_it', 'check_useful',
-           'check_lost_keys', 'check_least_certain', 'check_n_parameters', 'check_encode_rows', 'check_suspects',
-           'check_clip', 'check_largest']
+           'check_last_rows', 'check_weekend', 'check_days_since', 'check_nearest', 'check_worth_it', 'check_error_of',
+           'check_useful', 'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters',
+           'check_encode_rows', 'check_suspects', 'check_clip', 'check_largest']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -205,6 +205,18 @@ def check_worth_it(answer # your function: (errors, errors) -> bool
         if bool(answer(old, list(new))) != right: return f'from {old} to {list(new)} it should be {right}'
     return 'all good'
 
+# %% ../../nbs/library/exercises/lesson_4.ipynb #3bebe477
+@exercise
+def check_error_of(answer # your function: (error of one net, of the mean of five, number of nets) -> error
+                  )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    for rest, seeds in ((.015, .002), (.1, .05), (.02, 0.)):
+        one, five = rest + seeds, rest + seeds/5
+        for k in (1, 2, 5, 1000):
+            got, right = float(answer(one, five, k)), rest + seeds/k
+            if not abs(got - right) < 1e-9: return f'one net {one:.4f}, five {five:.4f}: {k} should have {right:.4f}, not {got:.4f}'
+    return 'all good'
+
 # %% ../../nbs/library/exercises/lesson_4.ipynb #afbbab77
 @exercise
 def check_useful(answer # your function: (table, name) -> names
@@ -215,6 +227,21 @@ def check_useful(answer # your function: (table, name) -> names
     if 'x' in got: return 'the column of luck is no better than itself'
     if 'c' in got: return 'c: .11 - .01 is less than .2 + .02, it may be luck'
     return 'all good' if sorted(got) == ['a', 'b'] else f'a and b are clearly above x; yours: {got}'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #e5b4a983
+@exercise
+def check_shuffle_cost(answer # your function: (function of an array, array, targets, number of a column) -> number
+                      )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    x = np.random.default_rng(0).normal(size=(5000, 3))
+    kept, slopes = x.copy(), np.array([3., 1, 0])
+    predict, y = lambda x: x @ slopes, x @ slopes + 1
+    for i, slope in enumerate(slopes):
+        got = float(answer(predict, x, y, i))
+        if not np.array_equal(x, kept): return 'leave x as it was: shuffle a copy'
+        if abs(got - 2*slope**2) > .15*slope**2 + 1e-6:
+            return f'column {i} should cost about {2*slope**2:g}, not {got:.3g}: subtract the error before shuffling'
+    return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #2068c682
 @exercise
