@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['check_drop_columns', 'check_old_dropout', 'check_best_threshold', 'check_paired_error', 'check_blend_sales',
-           'check_verdict', 'check_bayes_by', 'check_sigma_of', 'check_my_rmspe', 'check_forest_error',
-           'check_last_rows', 'check_weekend', 'check_days_since', 'check_nearest', 'check_worth_it', 'check_error_of',
-           'check_useful', 'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters',
-           'check_encode_rows', 'check_suspects', 'check_clip', 'check_largest']
+           'check_sigma_of', 'check_my_rmspe', 'check_forest_error', 'check_last_rows', 'check_weekend',
+           'check_days_since', 'check_nearest', 'check_worth_it', 'check_error_of', 'check_useful',
+           'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters', 'check_encode_rows',
+           'check_suspects', 'check_clip']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -89,32 +89,11 @@ def check_blend_sales(answer # your function: (forecasts, forecasts, sales) -> w
     best = min(errors, key=errors.get)
     return 'all good' if got == best else f'at {got} RMSPE is {errors[got]:.4f}, at {best} it is {errors[best]:.4f}'
 
-# %% ../../nbs/library/exercises/lesson_4.ipynb #86608c3d
-@exercise
-def check_verdict(answer # your function: (number, list of numbers, bool) -> word
-                 )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this lesson."
-    cases = ((.87, [.76, .873], True, 'level'), (.9, [.76, .87], True, 'better'), (.8, [.76, .87], True, 'worse'),
-             (10., [30., 12.], False, 'better'), (12.05, [30., 12.], False, 'level'), (20., [30., 12.], False, 'worse'))
-    for *args, right in cases:
-        if (got := answer(*args)) != right: return f'{args[0]} beside {args[1]} is {right}, you say {got}'
-    return 'all good'
-
-# %% ../../nbs/library/exercises/lesson_4.ipynb #cb761772
-@exercise
-def check_bayes_by(answer # your function: (group, p) -> dict
-                  )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    got = answer(np.array(['a', 'b', 'a']), np.array([.9, .5, .3]))
-    if not isinstance(got, dict) or set(got) != {'a', 'b'}: return "return a dict with the keys 'a' and 'b'"
-    if abs(got['a'] - .8) > 1e-9: return f"group a has the chances .9 and .3, so .8, not {got['a']:g}"
-    return 'all good' if abs(got['b'] - .5) < 1e-9 else f"group b is a coin toss, not {got['b']:g}"
-
 # %% ../../nbs/library/exercises/lesson_4.ipynb #440267fb
 @exercise
 def check_sigma_of(answer # your function: RMSPE of the best forecast -> sigma
                   )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     for sigma in (.5, .1, .05):
         floor, got = rmspe_floor(sigma), answer(rmspe_floor(sigma))
         if abs(got - sigma) > 1e-6: return f'a floor of {floor:.4f} belongs to sigma {sigma}, not {got:.4f}'
@@ -152,7 +131,7 @@ def check_forest_error(answer # your function: TabularPandas -> number
 @exercise
 def check_last_rows(answer # your function: (df, date_field, pct) -> positions
                    )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     df = pd.DataFrame({'day': pd.date_range('2024-01-01', periods=10)}).sample(frac=1, random_state=1)
     got = sorted(int(i) for i in answer(df, 'day', .3))
     if len(got) != 3: return f'30 % of 10 rows are 3, not {len(got)}'
@@ -163,7 +142,7 @@ def check_last_rows(answer # your function: (df, date_field, pct) -> positions
 @exercise
 def check_weekend(answer # your function: (df, field_name) -> DataFrame
                  )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     df = pd.DataFrame({'d': ['2024-03-01', '2024-03-02', '2024-03-03', '2024-03-04'], 'x': range(4)})
     got = answer(df.copy(), 'd')
     if 'Is_weekend' not in got: return f'there is no column Is_weekend, only {list(got)}'
@@ -187,7 +166,7 @@ def check_days_since(answer # your function: list of 0 and 1 -> list of days or 
 @exercise
 def check_nearest(answer # your function: (frame, label) -> label
                  )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     frame = pd.DataFrame({'x': [0., 0., 3., 9.], 'y': [.1, 0., 4., 9.]}, index=['#na#', 'a', 'b', 'c'])
     got = [answer(frame, k) for k in 'abc']
     if '#na#' in got: return 'leave out #na#, the unknown'
@@ -198,7 +177,7 @@ def check_nearest(answer # your function: (frame, label) -> label
 @exercise
 def check_worth_it(answer # your function: (errors, errors) -> bool
                   )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     old = [.104, .107, .105, .106]
     cases = {(.1039, .1071, .1049, .1061): False, (.100, .102, .101, .1005): True, (.110, .111, .112): False}
     for new, right in cases.items():
@@ -247,7 +226,7 @@ def check_shuffle_cost(answer # your function: (function of an array, array, tar
 @exercise
 def check_lost_keys(answer # your function: (left, right, name) -> values
                    )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     left, right = pd.DataFrame({'k': [5, 1, 7, 5, 2]}), pd.DataFrame({'k': [1, 2, 3]})
     got = list(answer(left, right, 'k'))
     if 3 in got: return '3 stands on the right only: nobody asked about it'
@@ -257,7 +236,7 @@ def check_lost_keys(answer # your function: (left, right, name) -> values
 @exercise
 def check_least_certain(answer # your function: (learner, DataFrame, n) -> labels of rows
                        )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     import pandas as pd
     class Fake:
         dls = type('Loaders', (), dict(test_dl=staticmethod(lambda df, **kwargs: df)))()
@@ -297,7 +276,7 @@ def check_encode_rows(answer # your function: (tables, bs x categories, bs x num
 @exercise
 def check_suspects(answer # your function: (df, target, limit) -> names
                   )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     x = np.arange(50.)
     df = pd.DataFrame({'y': x, 'tax': x * .2 + 1, 'left': -x, 'luck': np.cos(x * 9), 'town': list('ab') * 25})
     try: got = [str(n) for n in answer(df, 'y', .95)]
@@ -310,7 +289,7 @@ def check_suspects(answer # your function: (df, target, limit) -> names
 @exercise
 def check_clip(answer # your class
               )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
+    "Check an answer to the exercise of this lesson."
     x = np.arange(101.)
     to = Table(pd.DataFrame({'x': [*x, -500., 500.]}), [], 'x', n_train=101)
     answer().setup(to)
@@ -318,15 +297,3 @@ def check_clip(answer # your class
     low, high = to['x'].iloc[0], to['x'].iloc[100]
     if (low, high) != (1, 99): return f'0 to 100 should become 1 to 99, not {low:g} to {high:g}'
     return 'all good' if to['x'].iloc[-2:].tolist() == [1, 99] else 'learn from the training rows only'
-
-# %% ../../nbs/library/exercises/lesson_4.ipynb #666a8a43
-@exercise
-def check_largest(answer # your class
-                 )->str: # what to look at next, or 'all good'
-    "Check an answer to the exercise of this chapter."
-    o = answer()
-    for part in ([3, 9, 1], [4], [], [10, 9, 2]):
-        o.add(np.array(part))
-        if len(o.values) > 3: return f'{len(o.values)} numbers are held, three are enough'
-    got = [int(v) for v in o.values]
-    return 'all good' if got == [10, 9, 9] else f'of 3 9 1 4 10 9 2 the largest are 10 9 9, not {got}'
