@@ -2781,6 +2781,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'course_lib.sheets.core.column': ('library/sheets/core.html#column', 'course_lib/sheets/core.py'),
                                         'course_lib.sheets.core.find_office': ( 'library/sheets/core.html#find_office',
                                                                                 'course_lib/sheets/core.py'),
+                                        'course_lib.sheets.core.offer': ('library/sheets/core.html#offer', 'course_lib/sheets/core.py'),
                                         'course_lib.sheets.core.recalculated': ( 'library/sheets/core.html#recalculated',
                                                                                  'course_lib/sheets/core.py'),
                                         'course_lib.sheets.core.value_of': ( 'library/sheets/core.html#value_of',

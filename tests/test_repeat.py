@@ -22,7 +22,7 @@ def outputs(path):
         for o in c.outputs:
             if o.get('name') == 'stderr': continue
             data = o.get('data', {}) | ({'stream': o['text']} if 'text' in o else {})
-            found += [(c.id, kind, re.sub(of_the_cache + r'| at 0x[0-9a-f]+', '', text(v))) for kind, v in data.items() if kind in kinds]
+            found += [(c.id, kind, re.sub(of_the_cache + r'| at 0x[0-9a-f]+|base64,[^"]+', '', text(v))) for kind, v in data.items() if kind in kinds]
     return found
 
 

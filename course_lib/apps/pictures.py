@@ -41,7 +41,7 @@ def picture_steps(learn,           # a learner of pictures, frozen if its body i
                   pretrained:bool, # is its body trained?
                   head:int,        # epochs of the head alone, on stored activations
                   epochs:int,      # … of all layers, on changed pictures
-                  lr:float,        # highest rate of the head alone; then a third of it, and a third of that for each earlier group
+                  lr:float,        # highest rate of the head alone; later a third of it, and less for earlier groups
                   metric:str='accuracy', # what to call the last metric in the list
                   more:int=0,      # epochs of all layers with the pictures that …
                   larger:Callable=None, # … this function returns loaders of
