@@ -76,8 +76,9 @@ class Tab:
     def _heat(self, block):
         from openpyxl.formatting.rule import ColorScaleRule
         largest = f'MAX(MAX({block.ref}),-MIN({block.ref}),1E-9)'   # the same for both colours: 0 is white
-        rule = ColorScaleRule(start_type='formula', start_value=f'-{largest}', start_color='4C72B0', mid_type='num',
-                              mid_value=0, mid_color='FFFFFF', end_type='formula', end_value=largest, end_color='DD5143')
+        rule = ColorScaleRule(start_type='formula', start_value=f'-{largest}', start_color='4C72B0',
+                              mid_type='num', mid_value=0, mid_color='FFFFFF',
+                              end_type='formula', end_value=largest, end_color='DD5143')
         self.ws.conditional_formatting.add(block.ref.replace('$', ''), rule)
 
 def _grid(values):
