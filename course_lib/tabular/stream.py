@@ -32,8 +32,10 @@ class Counts:
         new, n = np.unique(np.asarray(x, np.float64), return_counts=True)
         lows, highs, both = (np.concatenate([o, new]) for o in (self.lows, self.highs, self.values))
         self.values, place = np.unique(both, return_inverse=True)
-        self.lows, self.highs = self.values.copy(), self.values.copy()
-        np.minimum.at(self.lows, place, lows); np.maximum.at(self.highs, place, highs)
+        self.lows = self.highs = self.values # of numbers that came alone
+        if not self.exact:
+            self.lows, self.highs = self.values.copy(), self.values.copy()
+            np.minimum.at(self.lows, place, lows); np.maximum.at(self.highs, place, highs)
         self.counts = np.bincount(place, np.concatenate([self.counts, n])).astype(np.int64)
         while len(self.values) > self.limit: self._join()
     def _join(self):
