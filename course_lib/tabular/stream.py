@@ -37,13 +37,14 @@ class Counts:
             self.lows, self.highs = self.values.copy(), self.values.copy()
             np.minimum.at(self.lows, place, lows); np.maximum.at(self.highs, place, highs)
         self.counts = np.bincount(place, np.concatenate([self.counts, n])).astype(np.int64)
-        while len(self.values) > self.limit: self._join()
+        if len(self.values) > self.limit: self._join()
     def _join(self):
-        "Every two neighbours become one, at the value of the commoner."
-        pairs, counts, self.exact = np.arange(0, len(self.counts), 2), self.counts, False
-        second = np.append(counts[1::2], 0)[:len(pairs)] > counts[::2]
-        self.values, self.counts = self.values[pairs + second], np.add.reduceat(counts, pairs)
-        self.lows, self.highs = np.minimum.reduceat(self.lows, pairs), np.maximum.reduceat(self.highs, pairs)
+        "Neighbours whose places fall into the same of `limit // 2` equal parts become one, at the value of the middle one."
+        part = (self.counts.cumsum() - self.counts / 2) * max(1, self.limit // 2) // self.n
+        starts, self.exact = np.flatnonzero(np.diff(part, prepend=-1)), False
+        self.values = self.values[(starts + np.append(starts[1:], len(part)) - 1) // 2]
+        self.counts = np.add.reduceat(self.counts, starts)
+        self.lows, self.highs = np.minimum.reduceat(self.lows, starts), np.maximum.reduceat(self.highs, starts)
     @property
     def n(self): return int(self.counts.sum())
     @property
