@@ -39,7 +39,7 @@ class Counts:
         self.counts = np.bincount(place, np.concatenate([self.counts, n])).astype(np.int64)
         if len(self.values) > self.limit: self._join()
     def _join(self):
-        "Neighbours whose places fall into the same of `limit // 2` equal parts become one, at the value of the middle one."
+        "Neighbours in the same of `limit // 2` equal parts become one, at the value of the middle one."
         part = (self.counts.cumsum() - self.counts / 2) * max(1, self.limit // 2) // self.n
         starts, self.exact = np.flatnonzero(np.diff(part, prepend=-1)), False
         self.values = self.values[(starts + np.append(starts[1:], len(part)) - 1) // 2]
