@@ -26,24 +26,34 @@ class Counts:
     "Different values and how often they came: quantiles of a stream, exact up to `limit` different values."
     def __init__(self, limit:int=100_000): # different values to keep apart
         self.limit, self.values, self.counts = limit, np.zeros(0, np.float64), np.zeros(0, np.int64)
-        self.exact = True
+        self.lows, self.highs, self.exact = self.values, self.values, True
     def add(self, x): # numbers, none of them nan
         "Take in more numbers."
         new, n = np.unique(np.asarray(x, np.float64), return_counts=True)
-        both = np.concatenate([self.values, new])
+        lows, highs, both = (np.concatenate([o, new]) for o in (self.lows, self.highs, self.values))
         self.values, place = np.unique(both, return_inverse=True)
+        self.lows = self.highs = self.values # of numbers that came alone
+        if not self.exact:
+            self.lows, self.highs = self.values.copy(), self.values.copy()
+            np.minimum.at(self.lows, place, lows); np.maximum.at(self.highs, place, highs)
         self.counts = np.bincount(place, np.concatenate([self.counts, n])).astype(np.int64)
-        while len(self.values) > self.limit: self._join()
+        if len(self.values) > self.limit: self._join()
     def _join(self):
-        "Every two neighbours become one, at the value of the first."
-        self.exact, self.values = False, self.values[::2]
-        self.counts = np.add.reduceat(self.counts, np.arange(0, len(self.counts), 2))
+        "Neighbours in the same of `limit // 2` equal parts become one, at the value of the middle one."
+        part = (self.counts.cumsum() - self.counts / 2) * max(1, self.limit // 2) // self.n
+        starts, self.exact = np.flatnonzero(np.diff(part, prepend=-1)), False
+        self.values = self.values[(starts + np.append(starts[1:], len(part)) - 1) // 2]
+        self.counts = np.add.reduceat(self.counts, starts)
+        self.lows, self.highs = np.minimum.reduceat(self.lows, starts), np.maximum.reduceat(self.highs, starts)
     @property
     def n(self): return int(self.counts.sum())
     @property
     def rank_error(self): # share of all values
-        "How far the place of a quantile can be off."
-        return 0. if self.exact else 2 * float(self.counts.max()) / self.n
+        "At worst, how far the place of the median is from the middle; 0 if nothing was joined."
+        if self.exact: return 0.
+        m, half = self.median(), self.n / 2 # how many may be below it at most, and are up to it at least?
+        below, up_to = self.counts[self.lows < m].sum(), self.counts[self.highs <= m].sum()
+        return max(0., float(below - half), float(half - up_to)) / self.n
     def median(self):
         "The middle value; of two, their mean."
         ends, n = self.counts.cumsum(), self.n
