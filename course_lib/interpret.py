@@ -261,7 +261,7 @@ def pca(x,        # rows × numbers: a tensor, an array or a frame
         n:int=2,  # how many directions; ValueError if there are not so many
        )->tuple:  # (rows × n: the place of each, n × numbers: the directions, share of the variance along each)
     "Principal components: the directions in which rows differ most, and where each row lies along them."
-    x = torch.as_tensor(np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x)).float()
+    x = x.detach().cpu().float() if isinstance(x, torch.Tensor) else torch.tensor(np.asarray(x), dtype=torch.float32)
     if not 1 <= n <= min(x.shape): raise ValueError(f'n={n} components of a table of {tuple(x.shape)}')
     centred = x - x.mean(0)
     _, s, v = torch.linalg.svd(centred, full_matrices=False)
