@@ -178,7 +178,7 @@ def _plot_layer_stats(self, idx:int): # layer
 
 def _color_dim(self, idx:int, # layer
                figsize=(7, 2), ax=None): # size, or where to draw
-    "Histograms as colours: a column a batch, values from 0 below to 10 above, bright for many; negative ones are left out."
+    "Histograms as colours: a column a batch, values from 0 to 10 (negative ones are left out), bright for many."
     import matplotlib.pyplot as plt
     ax = plt.subplots(figsize=figsize)[1] if ax is None else ax
     shown = self.hist(idx)
