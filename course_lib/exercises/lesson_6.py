@@ -53,9 +53,11 @@ def check_agreement(answer:Callable # your function: (points, places, k) -> numb
     same = answer(line, line * 3 + 1, 2)
     if abs(same - 1) > 1e-9: return f'the same order, stretched, has the same neighbours: 1, not {same:.3f}'
     mixed = answer(line, line[[1, 0, 2, 3, 4, 5]], 1)
-    if abs(mixed - 5 / 6) > 1e-9: return f'with two rows swapped, 5 of 6 keep their nearest neighbour: 0.833, not {mixed:.3f}'
+    if abs(mixed - 5 / 6) > 1e-9:
+        return f'with two rows swapped, 5 of 6 keep their nearest neighbour: 0.833, not {mixed:.3f}'
     got, right = answer(line, -line[[3, 5, 0, 2, 1, 4]], 2), 4 / 12
-    return 'all good' if abs(got - right) < 1e-9 else f'mixed up: 4 of 12 neighbours are kept, {right:.3f}, not {got:.3f}'
+    if abs(got - right) < 1e-9: return 'all good'
+    return f'mixed up: 4 of 12 neighbours are kept, {right:.3f}, not {got:.3f}'
 
 # %% ../../nbs/library/exercises/lesson_6.ipynb #75dcac0f
 @exercise
@@ -65,7 +67,9 @@ def check_embedded(answer:Callable # your function: codes, table -> array of len
     table = np.array([[1., 0.], [2., 5.], [3., -2.]])
     got = np.asarray(answer(np.array([2, 0, 0]), table.copy()), float)
     if got.shape != (3, 2): return f'three sales, two numbers each: a shape of (3, 2), not {got.shape}'
-    if not np.allclose(got, table[[2, 0, 0]]): return f'sales of the categories 2, 0, 0 get the rows 2, 0, 0, not {got.tolist()}'
+    if not np.allclose(got, table[[2, 0, 0]]):
+        return f'sales of the categories 2, 0, 0 get the rows 2, 0, 0, not {got.tolist()}'
     got = np.asarray(answer(np.array([-1, 1]), table.copy()), float)
     if np.allclose(got[0], table[-1]): return 'table[-1] is the last category: a code of -1 means that none is known'
-    return 'all good' if np.allclose(got, [[2, 1], [2, 5]]) else f'a new category gets the mean row, 2 and 1, not {got[0].tolist()}'
+    if np.allclose(got, [[2, 1], [2, 5]]): return 'all good'
+    return f'a new category gets the mean row, 2 and 1, not {got[0].tolist()}'

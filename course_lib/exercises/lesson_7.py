@@ -65,7 +65,8 @@ def check_spread(answer:Callable # your function: heat -> share
     got = [round(float(answer(o)), 4) for o in (spot, even, torch.tensor([[3., 1.], [1., 3.]]))]
     if got[1] != .5: return f'sixteen equal cells: eight of them, 0.5, hold one half; yours is {got[1]}'
     if got[0] != .0625: return f'all heat in one of 16 cells: 0.0625, not {got[0]}; is the cold cell left out?'
-    return 'all good' if got[2] == .5 else f'3, 1, 1, 3: the two hot cells of four hold half of the 8: 0.5, not {got[2]}'
+    if got[2] == .5: return 'all good'
+    return f'3, 1, 1, 3: the two hot cells of four hold half of the 8: 0.5, not {got[2]}'
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #edda2373
 @exercise

@@ -33,7 +33,8 @@ def check_standard_error(answer:Callable # your function: accuracy, n -> number
         got, right = float(answer(a, n)), (a * (1 - a) / n)**.5
         if abs(got - right) < 1e-9: continue
         if abs(got - right**2) < 1e-9: return 'that is the variance: the root is missing'
-        if abs(got - (a * (1 - a))**.5 / n) < 1e-9: return 'n belongs under the root: four times the pictures halve the error'
+        if abs(got - (a * (1 - a))**.5 / n) < 1e-9:
+            return 'n belongs under the root: four times the pictures halve the error'
         return f'for an accuracy of {a} on {n} pictures it is {right:.4f}, not {got:.4f}'
     return 'all good'
 
@@ -43,7 +44,8 @@ def check_order(answer:Callable # your function: list of names, number of rounds
                )->str: # what to look at next, or 'all good'
     "Check the exercise on taking turns."
     got = list(answer(['a', 'b', 'c'], 3))
-    if got == list('aaabbbccc'): return 'these are blocks: whoever runs last meets a warm machine; every side runs once a round'
+    if got == list('aaabbbccc'):
+        return 'these are blocks: whoever runs last meets a warm machine; every side runs once a round'
     if got == list('abcabcabc'): return 'the same side is first in every round: turn every second round around'
     if got != list('abccbaabc'): return f'a b c, then c b a, then a b c; not {got}'
     got = list(answer(['x', 'y'], 2))
