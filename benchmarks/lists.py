@@ -14,7 +14,7 @@ spec = dict(
     sides=dict(popular='the favourites of all', bce='binary cross entropy', bpr='pairwise (BPR)', softmax='softmax over the drawn',
                implicit_als='the library implicit: its ALS', implicit_bpr='… its BPR'),
     measures=dict(hit=dict(text='found among the first ten', better='high', quality=True), ndcg=dict(text='NDCG at 10', better='high', quality=True),
-                  coverage=dict(text='share of all films shown to anybody', better='high'), seconds=dict(text='seconds', better='low')),
+                  coverage=dict(text='share of all films shown to anybody', better='high', quality=True), seconds=dict(text='seconds', better='low')),
     ratios=[['softmax', 'popular', 'ndcg', None], ['softmax', 'implicit_als', 'ndcg', None], ['bpr', 'popular', 'ndcg', None], ['bce', 'popular', 'ndcg', None]],
     rounds=3, threads=1, epochs=5, data='real', source='ML_LATEST_SMALL', sample='movielens',
     about_data='MovieLens ml-latest-small, 100,836 ratings, from the mirror')

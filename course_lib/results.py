@@ -121,11 +121,23 @@ class Measured:
 def _name(record, what): return record['measures'].get(what, {}).get('text', what)
 
 @patch(as_prop=True)
-def table(self:Measured): # DataFrame: a row for each side, a column for each measure
+def busy(self:Measured)->bool:
+    "Did others use the machine? Then ratios and qualities stand, and seconds do not."
+    return self.record.get('load', 0) > 1.5
+
+@patch(as_prop=True)
+def shown(self:Measured)->list: # names of measures
+    "What may be shown: all measures; of a busy machine only qualities and what a ratio is about."
+    sides, compared = self.record['summary']['values'].values(), {m for *_, m, _ in self.record['compare']}
+    return [m for m, facts in self.record['measures'].items() if any(m in v for v in sides)
+            and (not self.busy or facts.get('quality') or m in compared)]
+
+@patch(as_prop=True)
+def table(self:Measured): # DataFrame: a row for each side, a column for each measure that is shown
     "The medians."
     import pandas as pd
     columns = {m: [self.record['summary']['values'][s].get(m, {}).get('median') for s in self.record['sides']]
-               for m in self.record['measures']}
+               for m in self.shown}
     return pd.DataFrame(columns, index=list(self.record['sides']))
 
 @patch(as_prop=True)
@@ -151,7 +163,7 @@ def source(self:Measured)->str: # one line
 def _repr_markdown_(self:Measured):
     if not self: return f'*{self.missing}.*'
     r, s = self.record, self.record['summary']
-    shown = [m for m in r['measures'] if any(m in v for v in s['values'].values())]
+    shown = self.shown
     rows = [['', *(_name(r, m) for m in shown)]]
     rows += [[text, *(_spread_text(Spread(**s['values'][side][m])) if m in s['values'][side] else '–' for m in shown)]
              for side, text in r['sides'].items()]
@@ -160,6 +172,8 @@ def _repr_markdown_(self:Measured):
         [f'{o["of"]} / {o["to"]}', _name(r, o['measure']),
          _spread_text(Spread(o['median'], o['low'], o['high'], o['n'])),
          f'≤ {o["target"]}' if o['target'] else ''] for o in s['ratios'])]))
+    if len(shown) < len(r['measures']) and self.busy:
+        parts.append(f'Seconds were taken on a busy machine (load {r["load"]:.1f}) and are not shown.')
     return '\n\n'.join([*parts, self.source])
 
 @patch

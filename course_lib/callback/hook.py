@@ -151,7 +151,7 @@ class ActivationStats(HookCallback):
         self.stats = L()
     def hook(self, m, i, o):
         o = (o if isinstance(o, torch.Tensor) else o[0]).float()
-        stats = dict(mean=o.mean().item(), std=o.std().item(), near_zero=(o <= .05).float().mean().item())
+        stats = dict(mean=o.mean().item(), std=o.std().item(), near_zero=(o.abs() <= .05).float().mean().item())
         if self.with_hist: stats['hist'] = o.cpu().histc(40, 0, 10)
         return stats
     def after_batch(self):
@@ -178,10 +178,12 @@ def _plot_layer_stats(self, idx:int): # layer
 
 def _color_dim(self, idx:int, # layer
                figsize=(7, 2), ax=None): # size, or where to draw
-    "Histograms as colours: a column a batch, values from 0 below to 10 above, bright for many."
+    "Histograms as colours: a column a batch, values from 0 to 10 (negative ones are left out), bright for many."
     import matplotlib.pyplot as plt
     ax = plt.subplots(figsize=figsize)[1] if ax is None else ax
-    ax.imshow(self.hist(idx), origin='lower', aspect='auto'); ax.axis('off')
+    shown = self.hist(idx)
+    ax.imshow(shown, origin='lower', aspect='auto', extent=(0, shown.shape[1], 0, 10))
+    ax.set(xlabel='batch', ylabel='value')
     return ax
 
 ActivationStats.plot_layer_stats, ActivationStats.color_dim = _plot_layer_stats, _color_dim

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from .cold import FactorTable
 from .ranking import nearest_rows
+from ..interpret import pca
 
 # %% ../../nbs/library/collab/reading.ipynb #d57ea34e
 def by_bias(names,         # one an item
@@ -35,13 +36,9 @@ def by_bias(names,         # one an item
 # %% ../../nbs/library/collab/reading.ipynb #e65934ba
 def principal_components(x,        # n × k
                          n:int=2,  # how many
-                        ):         # (n points × components, components × k, share of the variance of each)
-    "The directions in which rows differ most, and where each row lies along them."
-    if not 1 <= n <= min(x.shape): raise ValueError(f'n={n} components of a table of {tuple(x.shape)}')
-    centred = x - x.mean(0)
-    u, s, v = torch.linalg.svd(centred, full_matrices=False)
-    sign = torch.sign(v.gather(1, v.abs().argmax(1, keepdim=True)))[:, 0]  # make the largest part positive
-    return (centred @ v[:n].T) * sign[:n], v[:n] * sign[:n, None], (s**2 / s.square().sum())[:n]
+                        )->tuple:  # (n points × components, components × k, share of the variance of each)
+    "The directions in which rows differ most, and where each row lies along them: `interpret.pca`."
+    return pca(x, n)
 
 # %% ../../nbs/library/collab/reading.ipynb #08e64444
 def label_points(ax,          # axes, on which everything else has been drawn

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..interpret import pca
 from .data import _as_frame
 from .embeddings import table_model
 
@@ -140,10 +141,8 @@ def embedding_map(learn,      # a learner with a `TabularModel`
     names = list(learn.dls.cat_names)
     if name not in names: raise ValueError(f'{name!r} is no category of this model: it has {", ".join(names)}')
     w = table_model(learn).embeds[names.index(name)].weight.detach().float().cpu()[1:]
-    w = w - w.mean(0)
     n = min(n, *w.shape)
-    _, _, v = torch.linalg.svd(w, full_matrices=False)
-    coords = w @ (v[:n] * torch.where(v[:n].sum(1) < 0, -1., 1.)[:, None]).T # a sign that does not depend on luck
+    coords, *_ = pca(w, n)
     return pd.DataFrame(coords.numpy(), list(learn.dls.classes[name])[1:], [f'pc{i}' for i in range(1, n + 1)])
 
 # %% ../../nbs/library/tabular/explain.ipynb #643db3a7
