@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastcore.basics import patch
+import course_lib
 
 # %% ../nbs/library/results.ipynb #28eecb0b
 def in_turns(sides:dict[str, Callable], # name -> function of the round's number, which gives a dict of what it measured
@@ -63,12 +64,13 @@ def summary(record:dict, # runs, and `compare`: lists [of, to, measure, target o
     return dict(values={side: numbers(side) for side in record['sides']}, ratios=ratios)
 
 # %% ../nbs/library/results.ipynb #e9e30cad
-def results_folder(folder:str|Path=None, # default: `COURSE_LIB_RESULTS`, else benchmarks/results here or above
+def results_folder(folder:str|Path=None, # default: `COURSE_LIB_RESULTS`; benchmarks/results here or above; the package's own
                   )->Path|None:          # None: there is no such folder
     "Where the results of the measurements lie."
     if folder or os.environ.get('COURSE_LIB_RESULTS'): return Path(folder or os.environ['COURSE_LIB_RESULTS'])
-    above = [p/'benchmarks'/'results' for p in (Path.cwd(), *Path.cwd().parents)]
-    return next((p for p in above if p.is_dir()), None)
+    package = Path(course_lib.__file__).parent
+    places = [p/'benchmarks'/'results' for p in (Path.cwd(), *Path.cwd().parents, package.parent)] + [package/'measured']
+    return next((p for p in places if p.is_dir()), None)
 
 # %% ../nbs/library/results.ipynb #46bb3d72
 def _number(v):
