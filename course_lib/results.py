@@ -64,7 +64,7 @@ def summary(record:dict, # runs, and `compare`: lists [of, to, measure, target o
     return dict(values={side: numbers(side) for side in record['sides']}, ratios=ratios)
 
 # %% ../nbs/library/results.ipynb #e9e30cad
-def results_folder(folder:str|Path=None # default: `COURSE_LIB_RESULTS`, benchmarks/results here or above, the package's
+def results_folder(folder:str|Path=None # default: `COURSE_LIB_RESULTS`, those here or above, the package's
                   )->Path|None: # None: there is no such folder
     "Where the results of the measurements lie."
     if folder or os.environ.get('COURSE_LIB_RESULTS'): return Path(folder or os.environ['COURSE_LIB_RESULTS'])
