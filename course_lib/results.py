@@ -69,8 +69,8 @@ def results_folder(folder:str|Path=None # default: `COURSE_LIB_RESULTS`, those h
     "Where the results of the measurements lie."
     if folder or os.environ.get('COURSE_LIB_RESULTS'): return Path(folder or os.environ['COURSE_LIB_RESULTS'])
     package = Path(course_lib.__file__).parent
-    places = [p/'benchmarks'/'results' for p in (Path.cwd(), *Path.cwd().parents, package.parent)] + [package/'measured']
-    return next((p for p in places if p.is_dir()), None)
+    above = [p/'benchmarks'/'results' for p in (Path.cwd(), *Path.cwd().parents, package.parent)]
+    return next((p for p in (*above, package/'measured') if p.is_dir()), None)
 
 # %% ../nbs/library/results.ipynb #46bb3d72
 def _number(v):
