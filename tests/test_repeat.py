@@ -7,9 +7,9 @@ from nbs import cells, nbs, text
 from run_nb import run_apart
 
 lessons = [p for p in (
-    '1_cats_and_dogs/01_three_lines', '1_cats_and_dogs/06_rate_epoch_overfitting', '2_better_classifiers/04_does_augmentation_help',
+    '1_cats_and_dogs/01_three_lines', '1_cats_and_dogs/06_rate_epoch_overfitting',
     '2_better_classifiers/07_look_again', '2_better_classifiers/08_dog_breeds', '3_multi_label/03_convolution_by_hand',
-    '3_multi_label/05_satellite_tags', '4_tables_and_text/01_adult_in_six_steps', '4_tables_and_text/06_rossmanns_net',
+    '3_multi_label/05_satellite_tags', '4_tables_and_text/01_adult_in_six_steps',
     '5_collaborative_filtering/03_the_ladder', 'library/callback/lr_find', 'library/vision/augment', 'library/apps/dogbreeds')]
 of_the_cache = r'.*(activations of \d+ pictures|generating the data).*\n'   # said once, then it is found
 kinds = 'text/plain', 'text/html', 'image/png', 'stream'
