@@ -11,8 +11,14 @@ lessons = [p for p in (
     '2_better_classifiers/07_look_again', '2_better_classifiers/08_dog_breeds', '3_multi_label/03_convolution_by_hand',
     '3_multi_label/05_satellite_tags', '4_tables_and_text/01_adult_in_six_steps',
     '5_collaborative_filtering/03_the_ladder', 'library/callback/lr_find', 'library/vision/augment', 'library/apps/dogbreeds')]
-of_the_cache = r'.*(activations of \d+ pictures|generating the data).*\n'   # said once, then it is found
 kinds = 'text/plain', 'text/html', 'image/png', 'stream'
+
+
+def lasting(kind, value):
+    "An output without what is said of the cache only once, addresses in memory, and the bytes of workbooks (which hold a date)."
+    if kind == 'image/png': return value
+    if kind == 'stream': value = [o for o in value.split('\n') if 'activations of' not in o and 'generating the data' not in o]
+    return re.sub(r' at 0x[0-9a-f]+|base64,[^"]+', '', '\n'.join(value) if kind == 'stream' else value)
 
 
 def outputs(path):
@@ -22,7 +28,7 @@ def outputs(path):
         for o in c.outputs:
             if o.get('name') == 'stderr': continue
             data = o.get('data', {}) | ({'stream': o['text']} if 'text' in o else {})
-            found += [(c.id, kind, re.sub(of_the_cache + r'| at 0x[0-9a-f]+|base64,[^"]+', '', text(v))) for kind, v in data.items() if kind in kinds]
+            found += [(c.id, kind, lasting(kind, text(v))) for kind, v in data.items() if kind in kinds]
     return found
 
 
