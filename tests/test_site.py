@@ -112,6 +112,6 @@ def test_in_a_browser(site):
            ((f'{o["width"]} px wide at 390 ({o["wide"]})', o['width'] > 391), ('a picture without alt text', o['noalt']),
             ('a picture that does not load', o['broken'])) if wrong]
     assert not bad, '\n'.join(bad)
-    assert any('schedules.html' in o for o in seen['found']), f'searching for "cosine" found {seen["found"]}'
+    assert any('callback/schedule.html' in o for o in seen['found']), f'searching for "cosine" found {seen["found"]}'
     red, green, blue = map(int, seen['dark'].strip('rgb()').split(',')[:3])
     assert max(red, green, blue) < 80, f'the dark theme has a light page: {seen["dark"]}'
