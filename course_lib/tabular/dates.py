@@ -37,7 +37,6 @@ _clock = (r'(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?(?: ?([AaPp
 _by_number = re.compile(r'(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})' + _clock)
 _by_name = re.compile(r'(?:[A-Za-z]{3,9}, )?(?:(\d{1,2})[-. /]+)?([A-Za-z]{3,9})\.?[-. /]+(?:(\d{1,2}),? )?(\d{4}|\d{2})'
                       + _clock)
-_date_like = re.compile(r'\d{1,4}[-/.]\d{1,2}[-/.]\d|(?:[A-Za-z]{3,9}, )?(?:\d{1,2}[-. /]+)?[A-Za-z]{3,9}\.?[-. /]+\d')
 _months = {m: i // 2 + 1 for i, m in enumerate(
     'jan january feb february mar march apr april may may jun june jul july aug august sep september oct october '
     'nov november dec december'.split())} | {'sept': 9}
@@ -113,7 +112,7 @@ def date_kind(texts,              # different texts of a column, without blanks 
     "How the dates of a column are written, found on all of them."
     texts = list(texts)
     some = texts[::1 + len(texts) // 200]
-    if sum(bool(_date_like.match(t)) for t in some) < .5 * len(some): return None
+    if sum(_one(t)[0] > 0 for t in some) < .5 * len(some): return None
     counts = np.ones(len(texts)) if counts is None else np.asarray(counts)
     form, *rest, offset = _taken_apart(texts).T
     ways = {o: _days(form, *rest, o)[1] for o in (True, False)}

@@ -15,16 +15,27 @@ import numpy as np
 import pandas as pd
 
 from .dates import date_kind, read_dates
-from .files import FileForm, _some, file_form, raw_table
+from .files import _some, _text, file_form, raw_table
 from .procs import _factorized
 from ..torch_core import Configurable
 
 # %% ../../nbs/library/tabular/reading.ipynb #7f58bcef
-_text = pd.Series(['a']).dtype # what pandas keeps text in
 _no_value = {'', 'nan', 'NaN', 'NAN', '-nan', '-NaN', 'null', 'NULL', '<NA>', '#N/A', '#N/A N/A', '#NA', 'NaT', '1.#QNAN',
              '-1.#QNAN', '1.#IND', '-1.#IND'}
 _gaps = {'na', 'n/a', 'none', 'n.a.', 'n.a', 'k.a.', 'nan', 'null', 'nil', 'unknown', 'missing', 'not available', 'nd', 'n.d.',
          '-', '--', '---', '—', '–', '?', '??', '.', '..', '...', '*', '#div/0!', '#value!', '#ref!', '#num!', '#name?', '#null!'}
+_all_gaps = sorted(_no_value | _gaps | {g.upper() for g in _gaps} | {g.title() for g in _gaps})
+
+def _arrow(col):
+    "A column of text as Arrow keeps it; None for others."
+    return col.array.__arrow_array__() if getattr(col.dtype, 'storage', '') == 'pyarrow' else None
+
+def _without(texts, words):
+    "Arrow's text without blanks around it, and missing where it is one of these words."
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    texts = pc.utf8_trim_whitespace(texts)
+    return pc.if_else(pc.is_in(texts, pa.array(words, texts.type)), pa.scalar(None, texts.type), texts)
 
 def _texts(col):
     "(place of each row's text, -1 where it is missing; the different texts, without blanks around them)"
@@ -42,7 +53,13 @@ def _plain(col):
     if pa.types.is_decimal(kind): a = a.cast(pa.float64())
     elif pa.types.is_date(kind): a = a.cast(pa.timestamp('s')).cast(pa.timestamp('us'))
     elif pa.types.is_time(kind): a = a.cast(pa.string())
+    elif pa.types.is_large_string(kind) or pa.types.is_string(kind): return _of_arrow(a, col)
     return pd.Series(a.to_pandas().array, col.index, name=col.name)
+
+def _of_arrow(texts, col):
+    "Arrow's text as pandas keeps it."
+    made = texts.to_pandas().array if _text == object else _text.__from_arrow__(texts)
+    return pd.Series(made, col.index, name=col.name, copy=False)
 
 def _taken(values, missing, codes, dtype):
     "One value a row, from the different ones and what stands for a missing one."
@@ -82,6 +99,37 @@ def _numbers(texts, point='.', marks=True):
         if texts[i].lower().lstrip('+-') in ('inf', 'infinity'): x[i] = -np.inf if texts[i][0] == '-' else np.inf
     return x
 
+# %% ../../nbs/library/tabular/reading.ipynb #32a099b9
+def _quick_numbers(col, missing=()):
+    "Arrow's numbers, where a column of text holds nothing but plain ones and gaps; else None."
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    if (texts := _arrow(col)) is None or not len(col): return None
+    some = [t.strip() for t in texts.take(np.arange(0, len(texts), 1 + len(texts) // 400)).to_pylist() if t is not None]
+    real = [t for t in some if t.lower() not in _gaps and t not in _no_value and t not in missing]
+    if not real or _plain_floats(real) is None: return None # Arrow is slow to say no, so it is asked where a yes is likely
+    kinds = [pa.float64()] if any(not t.lstrip('+-').isdigit() for t in real) else [pa.int64(), pa.float64()]
+    plain = len(real) == len(some) and not any(t != t.strip() for t in some)
+    for words in ([None] if plain else []) + [[*_all_gaps, *missing]]:
+        for kind in kinds:
+            try: return pc.cast(texts if words is None else _without(texts, words), kind)
+            except pa.ArrowInvalid: pass
+
+def _quick_type(col, missing):
+    "What a column of plain numbers holds, and its vote; None: it has to be looked at more closely."
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    x = _quick_numbers(col, missing)
+    if x is None or x.null_count == len(x): return None
+    gaps, texts = dict(gaps=True) if x.null_count else {}, _arrow(col)
+    if pa.types.is_integer(x.type):
+        same = pc.equal(pc.cast(x, texts.type), texts if not gaps else pc.utf8_trim_whitespace(texts))
+        if not pc.all(same).as_py() or max(map(abs, pc.min_max(x).as_py().values())) >= 2**53: return None
+        return dict(kind='whole', decimal='.', marks=False, **gaps), None
+    if pc.any(pc.is_nan(x)).as_py() or not any('.' in t and not _one_number(t.strip(), ',')[1] for t in texts[:500].to_pylist()):
+        return None
+    return dict(kind='number', decimal='.', marks=False, **gaps), '.'
+
 # %% ../../nbs/library/tabular/reading.ipynb #4c5998e9
 def _number_kind(texts, counts, point, least):
     "What kind of numbers these texts are, and which decimal point they vote for; None: no numbers."
@@ -117,6 +165,8 @@ def column_type(col:pd.Series,       # all values of a column
     "What a column holds, and what is to be said about it."
     col = _plain(col)
     if (known := _known_type(col, kind)) is not None: return known, [], None, False
+    if kind is None and decimal != ',' and (quick := _quick_type(col, missing)) is not None:
+        return quick[0], [], quick[1], False
     codes, texts = _texts(col)
     used = np.bincount(codes[codes >= 0], minlength=len(texts))
     real = [i for i, t in enumerate(texts) if t not in _no_value and t not in missing]
@@ -269,6 +319,7 @@ def _column(self:ColumnTypes, col, t):
     if kind == 'date' and pd.api.types.is_datetime64_any_dtype(dtype): return _in_zone(col, t['zone']), {}
     if kind == 'yes/no' and pd.api.types.is_bool_dtype(dtype) and isinstance(dtype, np.dtype): return col, {}
     if isinstance(dtype, pd.CategoricalDtype): return col, {}
+    if kind in ('text', 'whole', 'number') and (made := _quick_column(col, t, self.missing)) is not None: return made, {}
     codes, texts = _texts(col)
     gaps = np.array([o in _no_value or o in self.missing for o in texts], bool)
     values, found = _readers[kind](texts, t, gaps)
@@ -278,6 +329,14 @@ def _column(self:ColumnTypes, col, t):
         used = np.bincount(codes[codes >= 0], minlength=len(texts)) if bad else ()
         lost = {texts[i][:60]: int(used[i]) for i in bad}
     return pd.Series(values(codes), col.index, name=col.name), lost
+
+def _quick_column(col, t, missing):
+    "A column of text as what it holds, where that can be done at once; else None."
+    if (texts := _arrow(col)) is None: return None
+    if t['kind'] == 'text': return _of_arrow(_without(texts, [*_no_value, *missing]), col)
+    if t['decimal'] != '.' or (x := _quick_numbers(col, missing)) is None: return None
+    if x.null_count or t.get('gaps') or t['kind'] == 'number': x = x.cast('float64')
+    return pd.Series(x.to_numpy(), col.index, name=col.name, copy=False)
 
 def _read_text(texts, t, gaps):
     arr = [None if gap else o for o, gap in zip(texts, gaps)]
