@@ -105,7 +105,7 @@ def _quick_numbers(col, missing=()):
     import pyarrow as pa
     import pyarrow.compute as pc
     if (texts := _arrow(col)) is None or not len(col): return None
-    some = [t.strip() for t in texts.take(np.arange(0, len(texts), 1 + len(texts) // 400)).to_pylist() if t is not None]
+    some = _some_cells(texts)
     real = [t for t in some if t.lower() not in _gaps and t not in _no_value and t not in missing]
     if not real or _plain_floats(real) is None: return None # Arrow is slow to say no, so it is asked where a yes is likely
     kinds = [pa.float64()] if any(not t.lstrip('+-').isdigit() for t in real) else [pa.int64(), pa.float64()]
@@ -119,6 +119,7 @@ def _quick_type(col, missing):
     "What a column of plain numbers holds, and its vote; None: it has to be looked at more closely."
     import pyarrow as pa
     import pyarrow.compute as pc
+    if _surely_text(col): return dict(kind='text'), None
     x = _quick_numbers(col, missing)
     if x is None or x.null_count == len(x): return None
     gaps, texts = dict(gaps=True) if x.null_count else {}, _arrow(col)
@@ -129,6 +130,18 @@ def _quick_type(col, missing):
     if pc.any(pc.is_nan(x)).as_py() or not any('.' in t and not _one_number(t.strip(), ',')[1] for t in texts[:500].to_pylist()):
         return None
     return dict(kind='number', decimal='.', marks=False, **gaps), '.'
+
+def _some_cells(texts):
+    "A few hundred cells from all over a column."
+    return [t.strip() for t in texts.take(np.arange(0, len(texts), 1 + len(texts) // 400)).to_pylist() if t is not None]
+
+def _surely_text(col):
+    "Are a few hundred cells of many neither numbers nor dates nor true or false, not one of them? No need to see them all."
+    if (texts := _arrow(col)) is None or len(col) < 2000: return False
+    some = {t for t in _some_cells(texts) if t.lower() not in _gaps and t not in _no_value}
+    def other(t): return t.lower() in ('true', 'false', 'inf', '-inf', 'infinity') or any(c.isdigit() for c in t) and (
+        date_kind([t]) is not None or any(_one_number(t, p)[0] == _one_number(t, p)[0] for p in '.,'))
+    return len(some) > 0 and not any(map(other, some))
 
 # %% ../../nbs/library/tabular/reading.ipynb #4c5998e9
 def _number_kind(texts, counts, point, least):
@@ -166,7 +179,8 @@ def column_type(col:pd.Series,       # all values of a column
     col = _plain(col)
     if (known := _known_type(col, kind)) is not None: return known, [], None, False
     if kind is None and decimal != ',' and (quick := _quick_type(col, missing)) is not None:
-        return quick[0], [], quick[1], False
+        blanks = _with_blanks(col) if quick[0]['kind'] == 'text' else 0
+        return quick[0], [_blanks_said(blanks)] * bool(blanks), quick[1], False
     codes, texts = _texts(col)
     used = np.bincount(codes[codes >= 0], minlength=len(texts))
     real = [i for i, t in enumerate(texts) if t not in _no_value and t not in missing]
@@ -186,8 +200,10 @@ def column_type(col:pd.Series,       # all values of a column
     if t is None: raise ValueError(f'{col.name!r} holds no {kind}, but {_some(words or ["nothing"], 3)}')
     if has_gaps or t['kind'] == 'whole' and (len(some) < len(real) or np.isnan(_numbers(words, t['decimal'])).any()):
         t['gaps'] = True
-    if t['kind'] == 'text' and (blank := _with_blanks(col)): remarks.append(f'blanks around {blank} cells left out')
+    if t['kind'] == 'text' and (blank := _with_blanks(col)): remarks.append(_blanks_said(blank))
     return t, remarks, vote, tie
+
+def _blanks_said(n): return f'blanks around {n:,} cell{"s" * (n > 1)} left out'
 
 def _known_type(col, kind):
     "The type of a column that is no text, from what it is kept in."
@@ -242,9 +258,10 @@ def _dates(texts, t):
     return read_dates(texts, t['dayfirst'], t['zone'])
 
 def _with_blanks(col):
-    codes, values = _factorized(col) if isinstance(col.dtype, type(_text)) else ((), ())
-    odd = [isinstance(v, str) and (v[:1].isspace() or v[-1:].isspace()) for v in values]
-    return int(np.array([*odd, False])[codes].sum()) if any(odd) else 0
+    "How many cells have blanks around them?"
+    import pyarrow.compute as pc
+    if (texts := _arrow(col)) is not None: return pc.sum(pc.not_equal(texts, pc.utf8_trim_whitespace(texts))).as_py() or 0
+    return sum(isinstance(v, str) and v != v.strip() for v in col) if col.dtype == object else 0
 
 # %% ../../nbs/library/tabular/reading.ipynb #8c4e4457
 class ColumnTypes(Configurable):
