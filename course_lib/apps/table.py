@@ -199,6 +199,7 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
     if lost := [n for n in [*left_out, *([groups] if groups else [])] if n not in raw]:
         raise ValueError(f'{"groups" if lost[0] == groups else "drop"}: there is no column {lost[0]!r}')
     df, is_class = ready_target(held.read(raw), target, kind)
+    _check_split(raw, held, split)
     by = _split_column(df.drop(columns=[target, *left_out]), split)
     splits = split_rows(df, by, seed=seed, classes=target if is_class else None, groups=groups)
     left_out += [groups] if groups and groups not in left_out else []
@@ -222,6 +223,16 @@ def _split_column(df, split):
     if split not in df: raise ValueError(f"split can be auto, random or a column of dates, not {split!r}")
     if split not in dates: raise ValueError(f'split={split}: that column holds no dates; say random, or --types {split}=date')
     return split
+
+def _check_split(raw, types, split):
+    "ValueError where a column that rows shall be split by has cells that are no dates."
+    if types.kind(split) != 'date': return
+    types.read(raw[[split]], odd=(odd := {}))
+    if odd:
+        text = next(iter(odd[split]))
+        row = int((raw[split].astype(str).str.strip() == text).to_numpy().argmax())
+        raise ValueError(f'split={split}: {_some([text])} in row {row} is no date, so nobody knows where that row belongs: '
+                         f'mend it, or say --split random')
 
 def _sorted(col):
     "Do nearly all rows of the file follow this date, up or down?"

@@ -39,6 +39,7 @@ class FileForm:
     packed:bool=False           # by gzip
     blanks:bool=False           # after separators, before quotation marks
     head:bool=False             # is there anything odd before or in the heading?
+    last:bytes=b''              # its last line
     tail:bool=False             # is there a last cell in every row, empty, without a name?
     said:list=field(default_factory=list)  # what was guessed and is not the usual
 
@@ -58,10 +59,10 @@ def file_form(file:str|Path,     # .csv or .tsv (either may be packed by gzip), 
     if kind is None: raise ValueError(f'{file.name} should end in {", ".join(_kinds)}, or .csv.gz')
     if kind in ('parquet', 'feather'): return FileForm(kind)
     with _in_words(file):
-        packed, found = _packed(file), _encoding(file, encoding)
+        packed, (found, last) = _packed(file), _encoding(file, encoding)
         top, whole = _top(file, found)
     if not top.strip(): raise ValueError(f'{file.name} is empty')
-    form = FileForm('text', found, packed=packed)
+    form = FileForm('text', found, packed=packed, last=last)
     if encoding is None and found not in ('utf-8', 'utf-8-sig'): form.said.append(f'read as {found} (--encoding)')
     if m := re.match(r'"?sep=(.)"?\r?\n', top): form.skip, top, sep = 1, top[m.end():], sep or m[1]
     form.sep = _separator(sep) if sep else _between(top, kind, whole)
@@ -94,20 +95,21 @@ def _pieces(file):
         while part := f.read(2**20): yield part
 
 def _encoding(file, asked):
-    "The encoding of all its bytes; ValueError where they are no text."
+    "(encoding of all its bytes, the last line); ValueError where they are no text."
     top = next(_pieces(file), b'')
     if what := next((v for k, v in _others.items() if top.startswith(k)), None):
         raise ValueError(f'{file.name} is no table: it is {what}')
     marked = asked or next((v for k, v in _marks.items() if top.startswith(k)), None) or _wide(top)
     for name in [marked] if marked else ['utf-8', 'cp1252', 'latin-1']:
         try:
-            decode = codecs.getincrementaldecoder(name)()
+            decode, last = codecs.getincrementaldecoder(name)(), b''
             for part in _pieces(file):
                 if b'\0' in part and not name.startswith(('utf-16', 'utf_16', 'utf-32', 'utf_32')):
                     raise ValueError(f'{file.name} is no table: it holds bytes that are no text')
                 decode.decode(part)
+                last = (last + part)[-100_000:]
             decode.decode(b'', True)
-            return name
+            return name, re.split(rb'[\r\n]', last.rstrip(b'\r\n'))[-1]
         except LookupError: raise ValueError(f'encoding: there is none called {name!r}; try utf-8 or cp1252') from None
         except UnicodeDecodeError as e: problem = e
     raise ValueError(f'{file.name} cannot be read as {name} ({problem.reason}): name its encoding, --encoding')
@@ -210,13 +212,16 @@ def _quick(file, form):
     if form.encoding not in ('utf-8', 'utf-8-sig') or form.blanks or form.head or _text == object: return None
     kinds = dict.fromkeys(form.names, pa.string())
     try:
+        if b'"' in form.last: list(csv.reader([form.last.decode('utf-8', 'replace')], delimiter=form.sep, strict=True))
         with pa.input_stream(str(file), compression='gzip' if form.packed else None) as f:
             found = arrow.read_csv(
                 f, arrow.ReadOptions(use_threads=False, block_size=2**24, skip_rows=form.skip, skip_rows_after_names=1,
                                      column_names=form.names),
                 arrow.ParseOptions(delimiter=form.sep, newlines_in_values=True),
                 arrow.ConvertOptions(column_types=kinds, strings_can_be_null=False))
-    except (pa.ArrowException, OSError): return None
+    except (pa.ArrowException, OSError, csv.Error): return None
+    if len(found) and any('\n' in v or '\r' in v for v in found.slice(len(found) - 1).to_pylist()[0].values()):
+        return None # perhaps a quotation mark that nothing closes: Arrow would not say so
     return pd.DataFrame({i: _text.__from_arrow__(c) for i, c in enumerate(found.columns)}, copy=False).set_axis(form.names, axis=1)
 
 # %% ../../nbs/library/tabular/files.ipynb #60e7388c
@@ -274,5 +279,5 @@ def _batches(file, whole, chunk):
     except (pa.ArrowException, OSError, UnicodeDecodeError) as e: raise _no_file(file, 'parquet', e) from None
 
 def _frame(table):
-    df = table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    df = table.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype) # what pandas noted there may be damaged
     return df.set_axis([n.strip() for n in df.columns], axis=1)

@@ -176,6 +176,7 @@ def column_type(col:pd.Series,       # all values of a column
                 kind:str=None,       # one of `kinds`, or a share of them by name (default: found)
                )->tuple:             # ({'kind': …}, remarks, decimal point it votes for, could it be read with a comma?)
     "What a column holds, and what is to be said about it."
+    if kind is None and (known := _arrow_type(col)) is not None: return known, [], None, False
     col = _plain(col)
     if (known := _known_type(col, kind)) is not None: return known, [], None, False
     if kind is None and decimal != ',' and (quick := _quick_type(col, missing)) is not None:
@@ -204,6 +205,11 @@ def column_type(col:pd.Series,       # all values of a column
     return t, remarks, vote, tie
 
 def _blanks_said(n): return f'blanks around {n:,} cell{"s" * (n > 1)} left out'
+
+def _arrow_type(col):
+    "Whole numbers stay whole where others are missing; Arrow can say so."
+    if not isinstance(col.dtype, pd.ArrowDtype) or not pd.api.types.is_integer_dtype(col.dtype): return None
+    return dict(kind='whole', decimal='.', marks=False, **(dict(gaps=True) if col.isna().any() else {}))
 
 def _known_type(col, kind):
     "The type of a column that is no text, from what it is kept in."
@@ -353,7 +359,10 @@ def _quick_column(col, t, missing):
     if t['kind'] == 'text': return _of_arrow(_without(texts, [*_no_value, *missing]), col)
     if t['decimal'] != '.' or (x := _quick_numbers(col, missing)) is None: return None
     if x.null_count or t.get('gaps') or t['kind'] == 'number': x = x.cast('float64')
-    return pd.Series(x.to_numpy(), col.index, name=col.name, copy=False)
+    x = x.to_numpy()
+    if t['kind'] == 'whole' and not t.get('gaps') and x.dtype.kind == 'f' and (np.isfinite(x) & (x == x.round())).all():
+        x = x.astype(np.int64)
+    return pd.Series(x, col.index, name=col.name, copy=False)
 
 def _read_text(texts, t, gaps):
     arr = [None if gap else o for o, gap in zip(texts, gaps)]
