@@ -279,5 +279,6 @@ def _batches(file, whole, chunk):
     except (pa.ArrowException, OSError, UnicodeDecodeError) as e: raise _no_file(file, 'parquet', e) from None
 
 def _frame(table):
+    table.validate(full=True) # damaged offsets and letters: an error here, not a crash later
     df = table.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype) # what pandas noted there may be damaged
     return df.set_axis([n.strip() for n in df.columns], axis=1)
