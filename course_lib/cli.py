@@ -162,7 +162,7 @@ def _predict_table(model, files, out, keep, **how):
     from course_lib.apps.table import predict_rows
     first = predict_rows(model, files[0], out, keep, **how)
     n = first.attrs['n']
-    print(first.head(5).to_string(index=False), f'\n{n:,} rows' + (f' in {out}' if out else ': --out FILE keeps them'))
+    print(first.head(5).to_string(index=False, max_colwidth=60), f'\n{n:,} rows' + (f' in {out}' if out else ': --out FILE keeps them'))
     return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records')), out=out)
 
 # %% ../nbs/library/cli.ipynb #828af904

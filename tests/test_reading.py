@@ -178,6 +178,7 @@ refused = {
     'long rows': ('a.csv', b'a,b\n1,2\n3,4,5\n', 'line 3 has 3 cells'),
     'a long first row': ('a.csv', b'a,b\n1,2,3\n4,5\n', 'the first row has 3 cells'),
     'an open quotation mark': ('a.csv', b'a,b\n1,"2\n3,4\n', 'quotation mark'),
+    'an endless name': ('a.csv', b'a,' + b'b' * 1_000_000 + b'\n1,2\n', 'heading'),
     'no Parquet': ('a.parquet', b'PAR1', 'no parquet file'),
     'no Feather': ('a.feather', b'nothing', 'no feather file'),
     'an end of another kind': ('a.xlsx', b'a', 'should end in'),

@@ -38,7 +38,7 @@ from ..torch_core import Configurable, Module, set_seed
 # %% ../../nbs/library/apps/table.ipynb #33c2ab7f
 def _offer(name, df):
     "The names nearest to this one, or all, if they are few."
-    names = list(map(str, df.columns))
+    names = [str(n)[:60] for n in df.columns]
     near = difflib.get_close_matches(str(name), names, 5, .3) or [n for n in names if str(name).lower() in n.lower()][:5]
     if len(names) <= 20: return ', '.join(names)
     return f'{", ".join(near or names[:5])} … ({len(names):,} columns)'
@@ -264,7 +264,7 @@ def _tell(df, target, is_class, said, by, splits, as_log=False, kind='auto', gro
         print(f'{_some(odd)} counts as a class of {target} (--missing "{odd[0]}": as no value)')
     for n, why in said.items(): print(f'  {_shown(n):<22} {why}')
     how = f'the last by {by} (--split random: any)' if by else 'drawn at random'
-    print(f'validation: {len(splits[1]):,} rows, {how}{f", {groups} by {groups}" if groups else ""}\n')
+    print(f'validation: {len(splits[1]):,} rows, {how}{f"; rows of one {groups} together" if groups else ""}\n')
 
 def _shown(name): return str(name) if len(str(name)) < 80 else str(name)[:80] + '…'
 
@@ -327,14 +327,16 @@ def predict_rows(model:str|Path,  # a file that `train` wrote
         raise ValueError(f'{model} is no model of a table: it cannot read {rows}')
     form, types = file_form(rows, sep, encoding), getattr(learn.dls, 'types', None)
     form.tell(Path(rows).name)
-    if types is not None: types.overrule(decimal, asked_order(dayfirst))
     parts = raw_table(rows, chunk, form) if types is not None else as_before(raw_table(rows, chunk, form), form)
     with _writer(out, kind) as write:
         for df in parts:
             if not len(df): continue
+            if types is not None and first is None:
+                types = types.overruled(decimal, asked_order(dayfirst))
+                learn.dls.types = types = types if decimal else types.adapted(df, Path(rows).name)
             part = _predicted(learn, df, _columns(keep, df), told)
             write(part)
-            first, n = part.head(1000) if first is None else first, n + len(part)
+            first, n = ColumnTypes({}).read(part.head(1000)) if first is None else first, n + len(part)
     if not n: raise ValueError(f'{rows} has no rows')
     if told['odd']: types.tell(told['odd'], n)
     tell_unseen(told['unseen'], n)

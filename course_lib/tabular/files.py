@@ -167,7 +167,8 @@ def _between(top, usual, whole):
 
 def _names(file, rows, form):
     "(names of the columns, has every row an empty cell more?)"
-    head, *rest = rows or [[]]
+    if not rows: raise ValueError(f'{file.name} is no table: its heading cannot be read, or a name in it is endless')
+    head, *rest = rows
     if head and head[0].lstrip().lower().startswith(('<!doctype', '<html', '<?xml', '{', '[{')):
         raise ValueError(f'{file.name} is no table: it begins with {head[0][:40]!r}')
     names = [n.strip().strip('\ufeff') for n in head]

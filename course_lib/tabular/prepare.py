@@ -216,9 +216,12 @@ class PreparedLoaders(TabularDataLoaders):
     def types(self): # `ColumnTypes`; None: a learner of before there were any
         "What each column holds."
         return self.prepare.types
+    @types.setter
+    def types(self, types): self.prepare.types = types
     def test_dl(self, items, with_labels=None, told=None, **kwargs):
         "A loader for other raw rows, in their order. What is not as in training is printed, or added to the dict `told`."
         df, found = _as_frame(items), {} if told is None else told
+        if with_labels is False: df = df.drop(columns=[n for n in self.loaders[-1].dataset.to.y_names if n in df])
         df = self._without_target(self.prepare(df, found.setdefault('odd', {})), with_labels)
         dl = TabularDataLoaders.test_dl(self, df, with_labels=with_labels, **kwargs)
         count_unseen(df, dl.dataset.to, found.setdefault('unseen', {}))
@@ -268,7 +271,9 @@ def tell_unseen(found:dict, # see `count_unseen`
     for name, times in found.items():
         often = sorted(times, key=times.get, reverse=True)
         print(f'{name}: {sum(times.values()):,} of {n:,} rows have a value that training lacks '
-              f'({_some(often, 3)}), {what}')
+              f'({_some([_as_whole(v) for v in often], 3)}), {what}')
+
+def _as_whole(v): return int(v) if isinstance(v, float) and v.is_integer() else v
 
 
 # %% ../../nbs/library/tabular/prepare.ipynb #59d4aedf

@@ -90,14 +90,27 @@ def _plain_floats(texts):
     except ValueError: return None
     return None if '_' in ''.join(texts) else x
 
-def _numbers(texts, point='.', marks=True):
-    "Texts as numbers, nan where they are none."
+_either = re.compile(r'\D*[1-9]\d{0,2}[.,]\d{3}\D*') # one mark before three digits: of thousands, or of decimals
+
+def _numbers(texts, point='.', marks=True, other=False):
+    "Texts as numbers, nan where they are none; `other`: take the other decimal point where nothing else can be meant."
     if point == '.' and (x := _plain_floats(texts)) is not None: return x
     found = [_one_number(t, point) for t in texts]
     x = np.array([v if marks or not grouped else np.nan for v, grouped, _ in found], np.float64)
     for i in np.flatnonzero(np.isnan(x)):
         if texts[i].lower().lstrip('+-') in ('inf', 'infinity'): x[i] = -np.inf if texts[i][0] == '-' else np.inf
+        elif other and not _either.fullmatch(texts[i]): x[i] = _one_number(texts[i], '.' if point == ',' else ',')[0]
     return x
+
+def _vote(texts):
+    "The decimal points that these texts can only mean."
+    found = set()
+    for t in texts:
+        if '.' not in t and ',' not in t or _either.fullmatch(t): continue
+        can = [p for p in '.,' if _one_number(t, p)[0] == _one_number(t, p)[0]]
+        if len(can) == 1: found.add(can[0])
+        if len(found) == 2: break
+    return found
 
 # %% ../../nbs/library/tabular/reading.ipynb #32a099b9
 def _quick_numbers(col, missing=()):
@@ -240,7 +253,7 @@ def _as_number(t, vote, tie, words, counts, kind, remarks):
     if t['marks']: remarks.append('marks between thousands')
     if odd.any():
         at = np.flatnonzero(odd)[np.argsort(-counts[odd], kind='stable')]
-        remarks.append(f'{counts[odd].sum()} cells are no numbers ({_some([words[i] for i in at], 3)}): gaps')
+        remarks.append(f'{counts[odd].sum():,} cell(s) without a number ({_some([words[i] for i in at], 3)}): gaps')
     return dict(kind='whole' if whole and not np.isinf(x).any() else 'number', **t), vote, tie
 
 def _as_date(words, counts, dayfirst, kind, remarks):
@@ -256,7 +269,7 @@ def _as_date(words, counts, dayfirst, kind, remarks):
     if t['dayfirst'] is not None: remarks.append('day first' if t['dayfirst'] else 'month first')
     if t['zone']: remarks.append(f'in {t["zone"]}')
     if (odd := dates.isna()).any():
-        remarks.append(f'{counts[odd].sum()} cells are no dates ({_some([words[i] for i in np.flatnonzero(odd)], 3)}): gaps')
+        remarks.append(f'{counts[odd].sum():,} cell(s) without a date ({_some([words[i] for i in np.flatnonzero(odd)], 3)}): gaps')
     return dict(kind='date', **t)
 
 def _dates(texts, t):
@@ -294,12 +307,25 @@ class ColumnTypes(Configurable):
         new.columns = {n: self.columns[n] if n in others or n in as_text else
                        column_type(raw[n], missing=self.missing, kind='id')[0] for n in [*ids, *others]}
         return new
-    def overrule(self, decimal=None, dayfirst=None): # '.' or ','; is 1/2/2024 in February?
-        "Read as if numbers and dates had been written in this way in training."
+    def overruled(self, decimal=None, dayfirst=None): # '.' or ','; is 1/2/2024 in February?
+        "The same types for a file in which numbers and dates are written in this way."
         if decimal not in (None, '.', ','): raise ValueError(f"decimal can be . or a comma, not {decimal!r}")
-        for t in self.columns.values():
-            if decimal is not None and 'decimal' in t: t['decimal'] = decimal
-            if dayfirst is not None and t['kind'] == 'date': t['dayfirst'] = dayfirst
+        new, own = copy.copy(self), {}
+        if decimal is not None: own |= dict(decimal=decimal)
+        new.columns = {n: {**t, **(own if 'decimal' in t else {}),
+                           **(dict(dayfirst=dayfirst) if dayfirst is not None and t['kind'] == 'date' else {})}
+                       for n, t in self.columns.items()}
+        return new
+    def adapted(self, raw, name): # first cells of another file; its name
+        "The same types, with the decimal point of that file where its numbers can only mean that one; it is said."
+        votes = set()
+        for n, t in self.columns.items():
+            if 'decimal' in t and n in raw and isinstance(raw[n].dtype, type(_text)) and len(votes) < 2:
+                votes |= {(p, t['decimal']) for p in _vote(dict.fromkeys(raw[n].iloc[:2000].astype(str).str.strip()))}
+        if not votes or any(p == own for p, own in votes) or len({p for p, _ in votes}) > 1: return self
+        point = next(iter(votes))[0]
+        print(f'{name}: numbers with a decimal {"comma" if point == "," else "point"}, unlike in training (--decimal)')
+        return self.overruled(point)
     def read(self, df:pd.DataFrame, # not changed
              names=None,            # columns to read (default: all that are known); others stay as they are
              odd:dict=None,         # takes column -> {text: how often} of what could not be read
@@ -322,11 +348,11 @@ class ColumnTypes(Configurable):
         "Print what could not be read, a line for each column."
         for name, found in odd.items():
             t, often = self.columns[name], sorted(found, key=found.get, reverse=True)
-            hint = '' if t['kind'] == 'date' else f', decimal point {t["decimal"]!r}' if 'decimal' in t else ''
-            print(f'{name}: {sum(found.values()):,} of {n:,} cells are no {_says[t["kind"]]}{hint}: '
-                  f'{_some(often, 3)}, read as gaps')
+            hint = ' (--decimal says which mark is the decimal point)' if any(map(_either.fullmatch, often)) else ''
+            print(f'{name}: {sum(found.values()):,} of {n:,} cells are {_says[t["kind"]]}: {_some(often, 3)}; '
+                  f'read as gaps{hint if "decimal" in t else ""}')
 
-_says = {'whole': 'whole number', 'number': 'number', 'date': 'date as in training', 'yes/no': 'yes or no'}
+_says = {'whole': 'no whole numbers', 'number': 'no numbers', 'date': 'no dates as in training', 'yes/no': 'neither yes nor no'}
 
 # %% ../../nbs/library/tabular/reading.ipynb #b975f441
 from fastcore.basics import patch
@@ -369,7 +395,7 @@ def _read_text(texts, t, gaps):
     return lambda codes: pd.array(_taken(arr, None, codes, object), dtype=_text), None
 
 def _read_number(texts, t, gaps):
-    x = _numbers(['nan' if gap else o for o, gap in zip(texts, gaps)], t['decimal'], t['marks'])
+    x = _numbers(['nan' if gap else o for o, gap in zip(texts, gaps)], t['decimal'], t['marks'], other=True)
     def values(codes):
         found = np.append(x, np.nan)[codes]
         whole = t['kind'] == 'whole' and not t.get('gaps') and np.isfinite(found).all() and (found == found.round()).all()
@@ -497,7 +523,9 @@ def read_table(file:str|Path,         # .csv, .tsv (either may end in .gz), .par
     "A table from a file, each column as what it holds; row labels without a name are left out."
     if isinstance(types, ColumnTypes):
         raw = raw_table(file, chunk, file_form(file, sep, encoding))
-        return types(raw) if chunk is None else map(types, raw)
+        own = types.overruled(decimal, dayfirst)
+        if chunk is not None: return map(own, raw)
+        return (own if decimal else own.adapted(raw, Path(file).name))(raw)
     raw, made = learn_table(file, types, decimal, dayfirst, missing, sep, encoding)
     for n, t in made.columns.items():
         if 'ask' in t: print(f'{n}: {t["ask"]!r} may be two days, so it stays text: dayfirst=True or False decides')
