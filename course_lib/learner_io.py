@@ -60,12 +60,14 @@ def _alive(pid):
     except OSError: pass # somebody else's, or a system that does not tell: leave it
     return True
 
+_why = {'ENOSPC': 'the disk is full', 'EDQUOT': 'your share of the disk is used up', 'EROFS': 'the disk is read-only',
+        'EACCES': 'you may not write there', 'ENAMETOOLONG': 'the name is too long', 'EISDIR': 'there is a folder of that name',
+        'ENOTDIR': 'a part of the path is a file, not a folder', 'EEXIST': 'a part of the path is a file, not a folder'}
+
 def _why_unsaved(e, file):
     number = e.errno or int((re.search(r'code: (\d+)', str(e)) or [0, 0])[1])
-    words = {errno.ENOSPC: 'the disk is full', errno.EDQUOT: 'your share of the disk is used up', errno.EROFS: 'the disk is read-only',
-             errno.EACCES: 'you may not write there', errno.ENAMETOOLONG: 'the name is too long',
-             errno.ENOTDIR: 'a part of the path is a file, not a folder', errno.EISDIR: 'there is a folder of that name'}
-    return OSError(number, f'{str(file)!r} could not be saved: {words.get(number, e)}. What was there before is as it was')
+    why = _why.get(errno.errorcode.get(number), e.strerror or e)
+    return OSError(number, f'{str(file)!r} could not be saved: {why}. What was there before is as it was')
 
 # %% ../nbs/library/learner_io.ipynb #2e8c2a68
 def write_tensors(file,         # where

@@ -9,8 +9,9 @@ __all__ = ['events', 'batch_events', 'CancelValidateException', 'Callback', 'Tra
            'no_batches']
 
 # %% ../../nbs/library/callback/core.ipynb #7cfe0248
-import re
+import re, weakref
 from contextlib import contextmanager, nullcontext
+from inspect import GEN_CLOSED, getgeneratorstate
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
@@ -78,7 +79,7 @@ def _listens(cb, event, training):
 
 @patch
 def _compile(self:TrainLoop):
-    cbs = self.cbs.sorted('order')
+    cbs = self._cbs.sorted('order')
     self._calls = [{e: [getattr(cb, e) for cb in cbs if _listens(cb, e, training)] for e in events}
                    for training in (False, True)]
 
@@ -134,34 +135,54 @@ def to_the_end(f, *args): # something that may be done twice
 @patch
 def _put_cbs(self:TrainLoop, cbs):
     "These callbacks and no others."
-    for cb in self.cbs: self.__dict__.pop(cb.name, None)
-    self.cbs = L(cbs)
-    for cb in self.cbs:
+    for cb in self._cbs: self.__dict__.pop(cb.name, None)
+    self._cbs = L(cbs)
+    for cb in self._cbs:
         cb.learn = self
         setattr(self, cb.name, cb)
     self._compile()
 
-@patch
-def _keep(self:TrainLoop, before): self._put_cbs([cb for cb in self.cbs if any(cb is b for b in before)])
+def _without_new(cbs, before): return [cb for cb in cbs if any(cb is b for b in before)]
+def _with_old(cbs, before): return [*before, *(cb for cb in cbs if all(cb is not b for b in before))]
 
 @patch
-def _put_back(self:TrainLoop, before): self._put_cbs([*before, *(cb for cb in self.cbs if all(cb is not b for b in before))])
+def _lend(self:TrainLoop, change, back):
+    "A context: `change` the callbacks now, and `back(those at the end, those of now)` is what they are afterwards."
+    entry = [None, back, self.cbs]
+    def block():
+        try: yield change()
+        finally: self._give_back(entry)
+    entry[0] = weakref.ref(gen := block()) # a block that nobody leaves any more is closed by Python itself
+    self.__dict__.setdefault('_lent', []).append(entry)
+    return contextmanager(lambda: gen)()
 
 @patch
-@contextmanager
+def _give_back(self:TrainLoop, entry):
+    "End this block, and before it those that were opened in it."
+    while any(o is entry for o in self._lent):
+        _, back, before = self._lent[-1]
+        self._put_cbs(back(self._cbs, before))
+        self._lent.pop()
+
+def _get_cbs(self):
+    "The callbacks; what an interrupt kept from being put back is put back first."
+    for entry in self.__dict__.get('_lent', ()): # empty, but in a block and after an interrupt
+        if entry[0]() is None or getgeneratorstate(entry[0]()) == GEN_CLOSED:
+            self._give_back(entry)
+            break
+    return self._cbs
+
+TrainLoop.cbs = property(_get_cbs, lambda self, v: setattr(self, '_cbs', v), doc='All callbacks, in the order they came.')
+
+@patch
 def added_cbs(self:TrainLoop, cbs): # one or several callbacks or classes of them
     "`with learn.added_cbs(…):` they join for the length of the block, whatever happens in it."
-    before = self.cbs
-    try: yield self.add_cbs(cbs)
-    finally: to_the_end(self._keep, before)
+    return self._lend(lambda: self.add_cbs(cbs), _without_new)
 
 @patch
-@contextmanager
 def removed_cbs(self:TrainLoop, cbs): # one or several callbacks or classes of them
     "`with learn.removed_cbs(…):` they stay away for the length of the block."
-    before = self.cbs
-    try: yield self.remove_cbs(cbs)
-    finally: to_the_end(self._put_back, before)
+    return self._lend(lambda: self.remove_cbs(cbs), _with_old)
 
 # %% ../../nbs/library/callback/core.ipynb #1fc2ac4f
 class CancelBackwardException(Exception): "Skip the backward pass of this batch."
