@@ -254,7 +254,7 @@ def from_csv(cls:CollabDataLoaders,
     return dls
 
 # %% ../../nbs/library/collab/data.ipynb #04b803e4
-@recipe(role='loaders', takes=dict(procs='transform', targets='transform', sides='data'))
+@recipe(role='loaders', takes=dict(procs='transform', targets='transform', sides='data', types='data'))
 def empty_ratings(procs,        # fitted steps
                   cat_names,    # columns of user and item
                   cont_names,   # numbers of a rating

@@ -294,7 +294,7 @@ def recommend_to(self:ImplicitLearner, items, # names: what somebody has
     return _listed(scores, n, out, self.dls)
 
 # %% ../../nbs/library/collab/implicit.ipynb #77f3e11f
-@recipe(role='loaders')
+@recipe(role='loaders', takes=dict(types='data'))
 def empty_log(users:list,      # names
               items:list,      # names
               user_name:str,   # column

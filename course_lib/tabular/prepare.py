@@ -42,7 +42,7 @@ def is_skewed(y # amounts
 # %% ../../nbs/library/tabular/prepare.ipynb #deb35496
 class Preparation(Configurable):
     "What is done to the columns of a raw table before they are encoded."
-    _learned = ('types',)
+    _learned, _takes = ('types',), dict(types='data')
     def __init__(self, cat:list,         # categories, with those made of dates
                  cont:list,              # numbers, likewise
                  dates:list=(),          # columns of dates, to be split into parts
@@ -51,6 +51,8 @@ class Preparation(Configurable):
                  dropped:dict=None,      # column -> why it is left out
                  logs:list=(),           # numbers above 0 whose logarithm is taken
                  types:ColumnTypes=None): # what each column holds; None: whatever it is kept in
+        if types is not None and not isinstance(types, ColumnTypes):
+            raise ValueError(f'types: {str(types)[:60]!r} says nothing about columns, see learn_types')
         self.cat, self.cont, self.dates, self.types = list(cat), list(cont), list(dates), types
         self.numbers, self.words, self.dropped, self.logs = list(numbers), list(words), dropped or {}, list(logs)
 

@@ -283,12 +283,26 @@ def _with_blanks(col):
     return sum(isinstance(v, str) and v != v.strip() for v in col) if col.dtype == object else 0
 
 # %% ../../nbs/library/tabular/reading.ipynb #8c4e4457
+def _check_kind(name, t):
+    "ValueError unless this says what a column holds: it may come from a file."
+    fine = isinstance(t, dict) and t.get('kind') in kinds and all(isinstance(v, (str, bool, type(None))) for v in t.values())
+    if fine and t['kind'] in ('whole', 'number'): fine = t.get('decimal') in ('.', ',') and 'marks' in t
+    if fine and t['kind'] == 'date': fine = {'dayfirst', 'zone'} <= t.keys() and _is_zone(t['zone'])
+    if fine and t['kind'] == 'id': fine = 'whole' in t
+    if not fine: raise ValueError(f'{_some([name])}: {str(t)[:80]} does not say what the column holds, see column_type')
+
+def _is_zone(zone):
+    if zone in (None, 'UTC') or re.fullmatch(r'[+-]\d\d:\d\d', zone): return True
+    try: return pd.Timestamp(0, tz=zone) is not None
+    except Exception: return False # no zone that this machine knows
+
 class ColumnTypes(Configurable):
     "What each column of a table holds; reads files, parts of files and single rows alike."
     _learned = ('columns',)
     def __init__(self, columns:dict, # column -> {'kind': …}, see `column_type`
                  missing=(),         # texts that mean no value, besides the usual ones
                  decimal:str='.'):   # the decimal point of the file
+        for name, t in columns.items() if isinstance(columns, dict) else [('columns', columns)]: _check_kind(name, t)
         self.columns, self.missing, self.decimal = columns, list(missing), decimal
         self.remarks, self.index, self.blank_index, self.asked = {}, [], [], {}
     def kind(self, name): # of a column; None: unknown
