@@ -194,11 +194,11 @@ def _names(file, rows, form):
     check_names(file, names)
     return names, tail
 
-def check_names(file:Path, # for the message
+def check_names(file:Path, # for the message; None: no file
                 names):    # of its columns
     "ValueError where two columns have one name: nobody could say which is meant."
     if twice := sorted({n for n in names if names.count(n) > 1}, key=str) if len(set(names)) < len(names) else []:
-        raise ValueError(f'{file.name}: several columns have the same name: {_some(twice)}. Rename them')
+        raise ValueError(f'{file.name + ": " if file else ""}several columns have the same name: {_some(twice)}. Rename them')
 
 def _some(values, n=8, width=40):
     "Some values for a message: not all, and none of them longer than a line."

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .dates import date_kind, read_dates
-from .files import _some, _text, file_form, raw_table
+from .files import _some, _text, check_names, file_form, raw_table
 from .procs import _factorized
 from ..torch_core import Configurable
 
@@ -145,11 +145,11 @@ def _quick_type(col, missing):
     return dict(kind='number', decimal='.', marks=False, **gaps), '.'
 
 def _some_cells(texts):
-    "A few hundred cells from all over a column."
-    return [t.strip() for t in texts.take(np.arange(0, len(texts), 1 + len(texts) // 400)).to_pylist() if t is not None]
+    "A hundred cells or two, from all over a column."
+    return [t.strip() for t in texts.take(np.arange(0, len(texts), 1 + len(texts) // 150)).to_pylist() if t is not None]
 
 def _surely_text(col):
-    "Are a few hundred cells of many neither numbers nor dates nor true or false, not one of them? No need to see them all."
+    "Are a hundred cells of many neither numbers nor dates nor true or false, not one of them? No need to see them all."
     if (texts := _arrow(col)) is None or len(col) < 2000: return False
     some = {t for t in _some_cells(texts) if t.lower() not in _gaps and t not in _no_value}
     def other(t): return t.lower() in ('true', 'false', 'inf', '-inf', 'infinity') or any(c.isdigit() for c in t) and (
@@ -347,7 +347,7 @@ class ColumnTypes(Configurable):
         "The table with every column as what it holds."
         wanted, made, odd = set(self.columns if names is None else names), {}, {} if odd is None else odd
         for i, n in enumerate(df.columns):
-            col = df.iloc[:, i]
+            col = df[n] if df.columns.is_unique else df.iloc[:, i]
             if n in wanted and n in self.columns:
                 col, lost = self._column(_plain(col), self.columns[n])
                 for v, times in lost.items(): odd.setdefault(n, {})[v] = odd.get(n, {}).get(v, 0) + times
@@ -461,18 +461,19 @@ def learn_types(df:pd.DataFrame,     # all rows
     if decimal not in (None, '.', ','): raise ValueError(f"decimal can be . or a comma, not {decimal!r}")
     how = dict(dayfirst=dayfirst, missing=missing)
     remarks = {}
+    if not df.columns.is_unique: check_names(None, list(df.columns))
     for i, n in enumerate(df.columns):
-        found[n], remarks[n], vote, tie = column_type(df.iloc[:, i], decimal, kind=asked.get(n), **how)
+        found[n], remarks[n], vote, tie = column_type(df[n], decimal, kind=asked.get(n), **how)
         if vote: votes.append(vote)
         if tie: ties.append((i, n))
     comma = decimal == ',' or decimal is None and (set(votes) == {','} or not votes and bool(ties) and sep == ';')
     for i, n in ties if comma else ():
-        again = column_type(df.iloc[:, i], ',', kind=asked.get(n), **how)
+        again = column_type(df[n], ',', kind=asked.get(n), **how)
         if again[0]['kind'] in ('whole', 'number'): found[n], remarks[n] = again[:2]
     made = ColumnTypes(found, missing, ',' if comma else '.')
     made.asked = asked
     made.remarks = {n: r for n, r in remarks.items() if r}
-    made.index = [n for i, n in enumerate(df.columns) if n not in asked and _numbers_rows(df.iloc[:, i], n, found[n])]
+    made.index = [n for n in df.columns if n not in asked and found[n]['kind'] == 'whole' and _numbers_rows(df[n], n, found[n])]
     made.blank_index = [n for n in made.index if _nameless(n)]
     return made
 
@@ -480,7 +481,7 @@ def _nameless(n): return str(n) == '' or re.fullmatch(r'Unnamed: \d+|__index_lev
 
 def _numbers_rows(col, n, t):
     "Is this a running number, or the row labels that pandas writes?"
-    if t['kind'] != 'whole' or t.get('gaps'): return False
+    if t.get('gaps'): return False
     if _nameless(n): return True
     if len(col) <= 20: return False
     first = col.iloc[:2]
