@@ -234,7 +234,10 @@ def raw_table(file:str|Path,      # .csv, .tsv, .parquet or .feather
     file, form = Path(file), form or file_form(file)
     with _in_words(file):
         if form.kind != 'text': return _binary(file, form.kind, chunk)
-        if chunk is None and (quick := _quick(file, form)) is not None: return _without_tail(file, quick, form)
+        small = not form.packed and file.stat().st_size < 2**27 # larger ones really come in pieces
+        if (chunk is None or small) and (quick := _quick(file, form)) is not None:
+            quick = _without_tail(file, quick, form)
+            return quick if chunk is None else (quick[i:i + chunk] for i in range(0, len(quick), chunk))
         found = pd.read_csv(file, sep=form.sep, header=0, names=form.names, skiprows=form.skip, index_col=False, dtype=str,
                             na_filter=False, encoding=form.encoding, compression='gzip' if form.packed else None,
                             skipinitialspace=form.blanks, chunksize=chunk)
