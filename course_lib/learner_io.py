@@ -295,7 +295,7 @@ def _read_off(m):
     return {k: v is not None and v is not False if k == 'bias' else v for k, v in args.items()}
 
 _layers = 'activation adaptive batchnorm channelshuffle conv dropout embedding flatten fold instancenorm linear'.split()
-_layers += 'normalization padding pixelshuffle pooling rnn sparse transformer upsampling'.split()
+_layers += 'normalization padding pixelshuffle pooling rnn sparse upsampling'.split() # transformers copy layers without end
 
 def _layer(name, homes=_layers):
     "A layer of PyTorch that a file may name; no containers of somebody's code, nothing that waits for its first batch."
