@@ -138,7 +138,8 @@ def predict(model:str,       # a model that `course_lib train` saved
            dayfirst:Literal['auto', 'yes', 'no']='auto', # is 1/2/2024 in February? 'auto': as in training
            )->dict:          # one entry a picture: label and probabilities; of a table the number of rows, and a few
     "Name what is on pictures, or fill in a column of a table."
-    if _is_table(files): return _predict_table(model, files, out, keep, sep=sep, encoding=encoding, decimal=decimal, dayfirst=dayfirst)
+    how = dict(sep=sep, encoding=encoding, decimal=decimal, dayfirst=dayfirst)
+    if _is_table(files): return _predict_table(model, files, out, keep, **how)
     from course_lib.apps.recipe import predict_files
     if out is not None and not out.endswith('.csv'): raise ValueError(f'out={out} should end in .csv')
     rows = predict_files(model, files)
@@ -162,7 +163,8 @@ def _predict_table(model, files, out, keep, **how):
     from course_lib.apps.table import predict_rows
     first = predict_rows(model, files[0], out, keep, **how)
     n = first.attrs['n']
-    print(first.head(5).to_string(index=False, max_colwidth=60), f'\n{n:,} rows' + (f' in {out}' if out else ': --out FILE keeps them'))
+    where = f' in {out}' if out else ': --out FILE keeps them'
+    print(first.head(5).to_string(index=False, max_colwidth=60), f'\n{n:,} rows{where}')
     return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records')), out=out)
 
 # %% ../nbs/library/cli.ipynb #828af904

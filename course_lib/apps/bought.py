@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import course_lib.callback.schedule   # gives learners `fit_one_cycle`
-from .ratings import RatingsResult, _left, column_role, find_columns, whole_rows
+from .ratings import RatingsResult, _left, column_role, find_columns, _whole_rows
 from .report import Page
 from ..collab import ImplicitDataLoaders, by_popularity, implicit_learner, lists_of, rank_metrics
 from ..tabular.reading import asked_order, learn_table, parse_types, read_table
@@ -41,7 +41,7 @@ def returned(df:pd.DataFrame,   # one row a purchase
     name = quantity if quantity is not None else find_columns(df, quantity=None)['quantity']
     if name in (None, 'none') or not pd.api.types.is_numeric_dtype(df[name]): return np.zeros(len(df), bool)
     back = (df[name] <= 0).to_numpy()
-    if back.any(): print(f'left out {back.sum():,} rows with a {name} of 0 or less: returns (--quantity none: keep them)')
+    if back.any(): print(f'left out {back.sum():,} rows, returns: {name} is 0 or less (--quantity none keeps them)')
     return back
 
 # %% ../../nbs/library/apps/bought.ipynb #d3068484
@@ -84,7 +84,7 @@ def train(file:str,             # your table: a CSV, one row a purchase
     if names[2] in held.columns and (day := held.columns[names[2]].get('ask')):
         raise ValueError(f'{names[2]}: {day!r} may be two days, and no value decides which: say --dayfirst yes or no')
     raw = raw[~returned(df, quantity)].reset_index(drop=True)
-    df, held = whole_rows(raw, held, names[:2], [n for n in names[2:] if n is not None])
+    df, held = _whole_rows(raw, held, names[:2], [n for n in names[2:] if n is not None])
     if len(df) < 10: raise ValueError(f'{len(df)} rows are too few to learn from')
     set_seed(seed, reproducible=True)
     dls = ImplicitDataLoaders.from_df(df, *names, bs=bs, n_neg=n_neg)

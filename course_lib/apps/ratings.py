@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'column_role', 'find_columns', 'rating_columns', 'bias_baseline', 'rating_baselines', 'list_figures',
-           'RatingsResult', 'fit_ratings', 'check_names', 'judged', 'predict_rows', 'whole_rows', 'train']
+           'RatingsResult', 'fit_ratings', 'check_names', 'judged', 'predict_rows', 'train']
 
 # %% ../../nbs/library/apps/ratings.ipynb #6c1424e2
 import re
@@ -29,16 +29,17 @@ from ..torch_core import set_seed
 # %% ../../nbs/library/apps/ratings.ipynb #8e3910db
 _roles = dict(
     user='user customer person reader member client buyer visitor reviewer viewer listener subscriber uid u',
-    item='item movie film title book product song artist article track album game recipe restaurant hotel stock isbn sku '
-         'asin ean iid i',
+    item='item movie film title book product song artist article track album game recipe restaurant hotel stock isbn '
+         'sku asin ean iid i',
     rating='rating star score grade value rate point vote overall r', time='time date when timestamp day',
-    order='order invoice transaction basket cart receipt ticket index row line', quantity='quantity qty unit count piece')
+    order='order invoice transaction basket cart receipt ticket index row line',
+    quantity='quantity qty unit count piece')
 _role = {w: role for role, words in _roles.items() for w in words.split()}
 _ids, _titles = {'id', 'code', 'no', 'nr', 'number', 'key', 'num'}, {'name', 'title', 'label'}
 
 def column_role(name # of a column
                )->tuple: # ('user', 'item', 'rating', 'time', 'order', 'quantity' or None; 0 an id, 1 a word, 2 a title)
-    "What the name of a column says: its last word counts, so `Book-Rating` is a rating and `user_age` is none of these."
+    "What the name of a column says: its last word counts, `Book-Rating` is a rating and `user_age` none of these."
     words = [w.lower() for w in re.findall(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+', str(name))]
     glued = r'(.{3,}?)_?(id|code|no|nr|number|key|name|title)'
     if words and words[-1] not in _role and (m := re.fullmatch(glued, words[-1])): words[-1:] = m[1], m[2]
@@ -63,7 +64,8 @@ def find_columns(df:pd.DataFrame, # one row a rating or purchase
 
 def _left(df, found):
     "Columns that may be users, items or ratings, though their names do not say so."
-    def other(c): return column_role(c)[0] in ('order', 'time', 'quantity') or pd.api.types.is_datetime64_any_dtype(df[c])
+    def other(c):
+        return column_role(c)[0] in ('order', 'time', 'quantity') or pd.api.types.is_datetime64_any_dtype(df[c])
     rest = [c for c in df if c not in found.values() and not other(c)]
     index = [c for c in rest if re.fullmatch(r'Unnamed: \d+|__index_level_\d+__', str(c)) or _is_running(df[c])]
     return [c for c in rest if c not in index]
@@ -288,7 +290,7 @@ def _write(result, out):
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')))
 
 # %% ../../nbs/library/apps/ratings.ipynb #1a3f5f5a
-def whole_rows(raw:pd.DataFrame, # cells as they stand in a file
+def _whole_rows(raw:pd.DataFrame, # cells as they stand in a file
                held,             # what its columns hold: `ColumnTypes`
                ids, others=(),   # columns of names; columns of anything else
               )->tuple:          # (DataFrame of these columns without gaps, their types)
@@ -337,7 +339,7 @@ def train(file:str,              # your table: a CSV, one row a rating
     start = time.perf_counter()
     raw, held = learn_table(file, parse_types(types), decimal, None, (), sep, encoding)
     names = rating_columns(held.read(raw), user, item, rating)
-    df, held = whole_rows(raw, held, names[:2], names[2:])
+    df, held = _whole_rows(raw, held, names[:2], names[2:])
     if len(df) < 10: raise ValueError(f'{len(df)} ratings are too few to learn from')
     n_users, n_items = (df[n].nunique() for n in names[:2])
     print(f'{len(df):,} ratings: {names[2]} of {n_items:,} {names[1]} by {n_users:,} {names[0]} '

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['lesson', 'ready_target', 'Powers', 'LogMSELoss', 'table_baselines', 'TableResult', 'worth_a_word', 'fit_table',
-           'train', 'judged', 'predict_rows', 'as_before', 'unknown_names']
+           'train', 'judged', 'predict_rows', 'as_before']
 
 # %% ../../nbs/library/apps/table.ipynb #19fe2f43
 import difflib
@@ -39,7 +39,8 @@ from ..torch_core import Configurable, Module, set_seed
 def _offer(name, df):
     "The names nearest to this one, or all, if they are few."
     names = [str(n)[:60] for n in df.columns]
-    near = difflib.get_close_matches(str(name), names, 5, .3) or [n for n in names if str(name).lower() in n.lower()][:5]
+    inside = [n for n in names if str(name).lower() in n.lower()]
+    near = difflib.get_close_matches(str(name), names, 5, .3) or inside[:5]
     if len(names) <= 20: return ', '.join(names)
     return f'{", ".join(near or names[:5])} … ({len(names):,} columns)'
 
@@ -82,6 +83,7 @@ class Powers(Module, Configurable):
 
 class LogMSELoss(BaseLoss):
     "Mean squared difference of the logarithms: errors count as shares."
+    data_only = True # files may ask for it
     def __init__(self, reduction:str='mean'): # 'mean', 'sum' or 'none'
         super().__init__(nn.MSELoss, reduction=reduction)
     def prepare(self, pred, targ): # amounts, above 0
@@ -207,7 +209,7 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
     prepare, said = plan_columns(df.iloc[splits[0]], target, max_card, left_out, held.of_target(target, df[target]))
     if groups and groups in said: said[groups] = 'left out: its rows are kept together'
     as_log = _as_log(df[target], is_class, log, splits)
-    _tell(df, target, is_class, said, by, splits, as_log, kind, groups)
+    _tell(df, target, is_class, said, by, splits, as_log, kind, groups, held.remarks.get(target, ()))
     set_seed(seed, reproducible=True)
     learn = fit_table(df, target, is_class, prepare, splits, epochs, bs, lr, log=as_log)
     return judged(TableResult('table', str(file), {}, {}, 0, settings, learn=learn, columns=said), is_class, start, out,
@@ -222,7 +224,7 @@ def _split_column(df, split):
     dates = [n for n in df if pd.api.types.is_datetime64_any_dtype(df[n])]
     if split == 'auto': return next((n for n in sorted(dates, key=lambda n: not _sorted(df[n])) if _when(df[n])), None)
     if split not in df: raise ValueError(f"split can be auto, random or a column of dates, not {split!r}")
-    if split not in dates: raise ValueError(f'split={split}: that column holds no dates; say random, or --types {split}=date')
+    if split not in dates: raise ValueError(f'split={split} holds no dates; say random, or --types {split}=date')
     return split
 
 def _check_split(raw, types, split):
@@ -232,8 +234,8 @@ def _check_split(raw, types, split):
     if odd:
         text = next(iter(odd[split]))
         row = int((raw[split].astype(str).str.strip() == text).to_numpy().argmax())
-        raise ValueError(f'split={split}: {_some([text])} in row {row} is no date, so nobody knows where that row belongs: '
-                         f'mend it, or say --split random')
+        raise ValueError(f'split={split}: {_some([text])} in row {row} is no date; where does it belong? '
+                         'Mend it, or say --split random')
 
 def _sorted(col):
     "Do nearly all rows of the file follow this date, up or down?"
@@ -252,13 +254,14 @@ def _as_log(y, is_class, log, splits):
                          + '; only amounts above 0 have a logarithm')
     return not is_class and (log == 'yes' or log == 'auto' and (y > 0).all() and is_skewed(y.iloc[splits[0]]))
 
-def _tell(df, target, is_class, said, by, splits, as_log=False, kind='auto', groups=None):
+def _tell(df, target, is_class, said, by, splits, as_log=False, kind='auto', groups=None, remarks=()):
     "What was decided, before time is spent."
     y, whole = df[target], pd.api.types.is_numeric_dtype(df[target])
     what = f'{y.nunique()} classes' if is_class else f'a number from {y.min():g} to {y.max():g}'
     if is_class and whole and kind == 'auto': what += ', whole numbers (--kind number: an amount)'
     elif not is_class and kind == 'auto' and y.nunique() <= 50 and (y == y.round()).all():
         what += f', {y.nunique()} whole ones (--kind class: classes)'
+    what += ''.join(f', {o}' for o in remarks)
     if as_log: what += ', learnt as its logarithm: errors count as shares (--log no: as amounts)'
     print(f'{len(df):,} rows; {target} is {what}')
     if is_class and not whole and (odd := [v for v in y.unique() if v.lower() in _gaps]):
@@ -383,10 +386,10 @@ def _of_pairs(learn, raw, told):
     needed = [n for n in [*names, *getattr(learn.dls, 'cont_names', ())] if n in raw]
     df = raw if types is None else types.read(raw[needed], odd=told['odd'])
     said = learn.predict_table(df)
-    for n in names: unknown_names(learn, df[n], told['unseen'])
+    for n in names: _unknown_names(learn, df[n], told['unseen'])
     return said.iloc[:, -1:].reset_index(drop=True), names
 
-def unknown_names(learn, col, into): # users or items; column -> {name: how often}
+def _unknown_names(learn, col, into): # users or items; column -> {name: how often}
     "Add up the names that training lacks."
     dls = learn.dls
     if hasattr(dls, 'classes'): known = pd.Index(list(dls.classes[col.name])[1:])

@@ -199,10 +199,11 @@ def _moments(col):
     how = date_kind(list(dict.fromkeys(texts)))
     if how is not None and how['ask']:
         if (read_dates(texts, True).argsort() != read_dates(texts, False).argsort()).any():
-            raise ValueError(f'{col.name}: {how["ask"]!r} may be two days, and no value decides which. Make dates first: '
+            raise ValueError(f'{col.name}: {how["ask"]!r} may be two days; no value decides. Make dates first: '
                              f'pd.to_datetime(df[{col.name!r}], dayfirst=True), or False')
         how['dayfirst'] = True
-    if how is not None and how['zone']: return pd.Series(read_dates(col.astype(str).str.strip(), how['dayfirst'], 'UTC'))
+    if how is not None and how['zone']:
+        return pd.Series(read_dates(col.astype(str).str.strip(), how['dayfirst'], 'UTC'))
     return make_date(col.to_frame(), col.name, None if how is None else how['dayfirst'])[col.name]
 
 # %% ../../nbs/library/collab/ranking.ipynb #3b80e230

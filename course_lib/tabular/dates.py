@@ -35,15 +35,15 @@ def make_date(df:pd.DataFrame, # changed in place
 _clock = (r'(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?(?: ?([AaPp])\.?[Mm]\.?)?'
           r' ?(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?')
 _by_number = re.compile(r'(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})' + _clock)
-_by_name = re.compile(r'(?:[A-Za-z]{3,9}, )?(?:(\d{1,2})[-. /]+)?([A-Za-z]{3,9})\.?[-. /]+(?:(\d{1,2}),? )?(\d{4}|\d{2})'
-                      + _clock)
+_by_name = re.compile(r'(?:[A-Za-z]{3,9}, )?(?:(\d{1,2})[-. /]+)?([A-Za-z]{3,9})\.?[-. /]+'
+                      r'(?:(\d{1,2}),? )?(\d{4}|\d{2})' + _clock)
 _months = {m: i // 2 + 1 for i, m in enumerate(
     'jan january feb february mar march apr april may may jun june jul july aug august sep september oct october '
     'nov november dec december'.split())} | {'sept': 9}
 _no_offset = 10_000
 
 def _taken_apart(texts):
-    "A row of numbers for each text: form (0 none, 1 year first, 2 year last, 3 month by name), three parts, µs, offset."
+    "A row of numbers for each text: form (1 year first, 2 last, 3 month by name; 0: none), three parts, µs, offset."
     rows = [_one(t) for t in texts]
     return np.array(rows, np.int64).reshape(-1, 6)
 
@@ -82,8 +82,8 @@ def _zone_name(minutes):
 def _days(form, a, b, c, clock, dayfirst):
     "(days, which of them are real): a day that the calendar lacks is none."
     last = form == 2
-    year, month, day = np.where(last, c, a), np.where(last & bool(dayfirst), b, np.where(last, a, b)), np.where(last, b, c)
-    day = np.where(last & bool(dayfirst), a, day)
+    year, (first, second) = np.where(last, c, a), (b, a) if dayfirst else (a, b)
+    month, day = np.where(last, first, b), np.where(last, second, c)
     good = (form > 0) & (clock >= 0) & (year >= 1500) & (year <= 2261) & (month >= 1) & (month <= 12) & (day >= 1)
     if dayfirst is None: good &= ~last
     first = np.where(good, (year - 1970) * 12 + month - 1, 0).astype('M8[M]')

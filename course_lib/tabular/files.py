@@ -83,8 +83,9 @@ def _shown(sep): return {'\t': 'tabs', ' ': 'blanks'}.get(sep, repr(sep))
 _marks = {codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32', codecs.BOM_UTF8: 'utf-8-sig',
           codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
 _others = {b'PK\x03\x04': 'an Excel or zip file: save it as CSV', b'PAR1': 'a Parquet file: name it .parquet',
-           b'ARROW1': 'a Feather file: name it .feather', b'%PDF': 'a PDF', b'\xd0\xcf\x11\xe0': 'an old Excel file: save '
-           'it as CSV', b'BZh': 'packed by bzip2: unpack it', b'\xfd7zXZ': 'packed by xz: unpack it', b'\x89PNG': 'a picture'}
+           b'ARROW1': 'a Feather file: name it .feather', b'%PDF': 'a PDF',
+           b'\xd0\xcf\x11\xe0': 'an old Excel file: save it as CSV', b'BZh': 'packed by bzip2: unpack it',
+           b'\xfd7zXZ': 'packed by xz: unpack it', b'\x89PNG': 'a picture'}
 
 def _packed(file):
     with open(file, 'rb') as f: return f.read(2) == b'\x1f\x8b'
@@ -135,8 +136,8 @@ def _in_words(file):
     except pd.errors.EmptyDataError: raise ValueError(f'{file.name} is empty') from None
     except pd.errors.ParserError as e:
         m = re.search(r'Expected (\d+) fields in line (\d+), saw (\d+)', str(e))
-        why = f'line {m[2]} has {m[3]} cells, the lines before it {m[1]}: put quotation marks around a cell that holds ' \
-              'the separator, or say --sep' if m else 'a quotation mark is opened and not closed' \
+        why = f'line {m[2]} has {m[3]} cells, the lines before it {m[1]}: put quotation marks around a cell that ' \
+              'holds the separator, or say --sep' if m else 'a quotation mark is opened and not closed' \
               if 'inside string' in str(e) else str(e)
         raise ValueError(f'{file.name} is no table: {why}') from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
@@ -188,8 +189,8 @@ def _names(file, rows, form):
         if odd and any(o.strip('\ufeff') != o.strip('\ufeff').strip() for o in odd):
             form.said.append(f'blanks around {_some(odd)} left out')
     if rest and len(rest[0]) > len(names):
-        raise ValueError(f'{file.name} is no table: the first row has {len(rest[0])} cells, the heading {len(head)}: put '
-                         'quotation marks around a cell that holds the separator, or say --sep')
+        raise ValueError(f'{file.name} is no table: the first row has {len(rest[0])} cells, the heading {len(head)}: '
+                         'put quotation marks around a cell that holds the separator, or say --sep')
     names = [n or f'Unnamed: {i}' for i, n in enumerate(names)]
     check_names(file, names)
     return names, tail
@@ -198,7 +199,8 @@ def check_names(file:Path, # for the message; None: no file
                 names):    # of its columns
     "ValueError where two columns have one name: nobody could say which is meant."
     if twice := sorted({n for n in names if names.count(n) > 1}, key=str) if len(set(names)) < len(names) else []:
-        raise ValueError(f'{file.name + ": " if file else ""}several columns have the same name: {_some(twice)}. Rename them')
+        where = f'{file.name}: ' if file else ''
+        raise ValueError(f'{where}several columns have the same name: {_some(twice)}. Rename them')
 
 def _some(values, n=8, width=40):
     "Some values for a message: not all, and none of them longer than a line."
@@ -223,7 +225,8 @@ def _quick(file, form):
     except (pa.ArrowException, OSError, csv.Error): return None
     if len(found) and any('\n' in v or '\r' in v for v in found.slice(len(found) - 1).to_pylist()[0].values()):
         return None # perhaps a quotation mark that nothing closes: Arrow would not say so
-    return pd.DataFrame({i: _text.__from_arrow__(c) for i, c in enumerate(found.columns)}, copy=False).set_axis(form.names, axis=1)
+    made = {i: _text.__from_arrow__(c) for i, c in enumerate(found.columns)}
+    return pd.DataFrame(made, copy=False).set_axis(form.names, axis=1)
 
 # %% ../../nbs/library/tabular/files.ipynb #60e7388c
 def raw_table(file:str|Path,      # .csv, .tsv, .parquet or .feather
@@ -238,9 +241,9 @@ def raw_table(file:str|Path,      # .csv, .tsv, .parquet or .feather
         if (chunk is None or small) and (quick := _quick(file, form)) is not None:
             quick = _without_tail(file, quick, form)
             return quick if chunk is None else (quick[i:i + chunk] for i in range(0, len(quick), chunk))
-        found = pd.read_csv(file, sep=form.sep, header=0, names=form.names, skiprows=form.skip, index_col=False, dtype=str,
-                            na_filter=False, encoding=form.encoding, compression='gzip' if form.packed else None,
-                            skipinitialspace=form.blanks, chunksize=chunk)
+        found = pd.read_csv(file, sep=form.sep, header=0, names=form.names, skiprows=form.skip, index_col=False,
+                            dtype=str, na_filter=False, encoding=form.encoding, skipinitialspace=form.blanks,
+                            compression='gzip' if form.packed else None, chunksize=chunk)
         return _without_tail(file, found, form) if chunk is None else _guarded(file, found, form)
 
 def _guarded(file, parts, form):
@@ -269,7 +272,8 @@ def _binary(file, kind, chunk):
         return _frame(whole.read()) if not chunk else _batches(file, whole, chunk)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as e: raise _no_file(file, kind, e) from None
 
-def _no_file(file, kind, e): return ValueError(f'{file.name} is no {kind} file, or a damaged one: {_some([str(e)], width=200)}')
+def _no_file(file, kind, e):
+    return ValueError(f'{file.name} is no {kind} file, or a damaged one: {_some([str(e)], width=200)}')
 
 def _check_schema(file, schema):
     if not schema.names: raise ValueError(f'{file.name} has no columns')
@@ -284,5 +288,6 @@ def _batches(file, whole, chunk):
 
 def _frame(table):
     table.validate(full=True) # damaged offsets and letters: an error here, not a crash later
-    df = table.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype) # what pandas noted there may be damaged
+    table = table.replace_schema_metadata(None) # what pandas noted there may be damaged
+    df = table.to_pandas(types_mapper=pd.ArrowDtype)
     return df.set_axis([n.strip() for n in df.columns], axis=1)

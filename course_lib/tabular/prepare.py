@@ -153,7 +153,7 @@ def _kind_of(n, col, types, drop, max_card):
     "(kind, what is said about it) of one column."
     if n in drop: return 'dropped', 'left out: you said so'
     if (day := types.columns.get(n, {}).get('ask')) is not None:
-        raise ValueError(f'{n}: {day!r} may be two days, and no value of the column decides which: say --dayfirst yes or '
+        raise ValueError(f'{n}: {day!r} may be two days, and no value of the column decides: say --dayfirst yes or '
                          f'--dayfirst no (dayfirst=True or False), or --types "{n}=text"')
     kind, why = ('dates', 'split into parts') if pd.api.types.is_datetime64_any_dtype(col) and col.notna().any() else \
         _decide(col, len(col), max_card, n in types.index)
@@ -202,7 +202,7 @@ def split_rows(df:pd.DataFrame,  # a raw table
 # %% ../../nbs/library/tabular/prepare.ipynb #cbb4db06
 def _in_groups(order, col, cut):
     "The same order with the rows of a group side by side, each where its last one was; and a cut between groups."
-    codes = np.where((c := pd.factorize(col)[0]) < 0, c.max(initial=0) + 1 + np.arange(len(c)), c) # no value: a group each
+    codes = np.where((c := pd.factorize(col)[0]) < 0, c.max(initial=0) + 1 + np.arange(len(c)), c)
     last = np.zeros(codes.max() + 1, np.int64)
     np.maximum.at(last, codes[order], np.arange(len(order)))
     order = order[last[codes[order]].argsort(kind='stable')]
@@ -221,7 +221,7 @@ class PreparedLoaders(TabularDataLoaders):
     @types.setter
     def types(self, types): self.prepare.types = types
     def test_dl(self, items, with_labels=None, told=None, **kwargs):
-        "A loader for other raw rows, in their order. What is not as in training is printed, or added to the dict `told`."
+        "A loader for other raw rows, in their order; what is not as in training is printed, or added to `told`."
         df, found = _as_frame(items), {} if told is None else told
         if with_labels is False: df = df.drop(columns=[n for n in self.loaders[-1].dataset.to.y_names if n in df])
         df = self._without_target(self.prepare(df, found.setdefault('odd', {})), with_labels)

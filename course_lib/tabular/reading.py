@@ -20,10 +20,10 @@ from .procs import _factorized
 from ..torch_core import Configurable
 
 # %% ../../nbs/library/tabular/reading.ipynb #7f58bcef
-_no_value = {'', 'nan', 'NaN', 'NAN', '-nan', '-NaN', 'null', 'NULL', '<NA>', '#N/A', '#N/A N/A', '#NA', 'NaT', '1.#QNAN',
-             '-1.#QNAN', '1.#IND', '-1.#IND'}
-_gaps = {'na', 'n/a', 'none', 'n.a.', 'n.a', 'k.a.', 'nan', 'null', 'nil', 'unknown', 'missing', 'not available', 'nd', 'n.d.',
-         '-', '--', '---', '—', '–', '?', '??', '.', '..', '...', '*', '#div/0!', '#value!', '#ref!', '#num!', '#name?', '#null!'}
+_no_value = {'', '#N/A N/A', *'nan NaN NAN -nan -NaN null NULL <NA> #N/A #NA NaT'.split(),
+             *'1.#QNAN -1.#QNAN 1.#IND -1.#IND'.split()}
+_gaps = {'not available', *'na n/a none n.a. n.a k.a. nan null nil unknown missing nd n.d. - -- --- — – ? ?? . .. ... '
+         '* #div/0! #value! #ref! #num! #name? #null!'.split()}
 _all_gaps = sorted(_no_value | _gaps | {g.upper() for g in _gaps} | {g.title() for g in _gaps})
 
 def _arrow(col):
@@ -120,7 +120,7 @@ def _quick_numbers(col, missing=()):
     if (texts := _arrow(col)) is None or not len(col): return None
     some = _some_cells(texts)
     real = [t for t in some if t.lower() not in _gaps and t not in _no_value and t not in missing]
-    if not real or _plain_floats(real) is None: return None # Arrow is slow to say no, so it is asked where a yes is likely
+    if not real or _plain_floats(real) is None: return None # Arrow is slow to say no
     kinds = [pa.float64()] if any(not t.lstrip('+-').isdigit() for t in real) else [pa.int64(), pa.float64()]
     plain = len(real) == len(some) and not any(t != t.strip() for t in some)
     for words in ([None] if plain else []) + [[*_all_gaps, *missing]]:
@@ -140,8 +140,8 @@ def _quick_type(col, missing):
         same = pc.equal(pc.cast(x, texts.type), texts if not gaps else pc.utf8_trim_whitespace(texts))
         if not pc.all(same).as_py() or max(map(abs, pc.min_max(x).as_py().values())) >= 2**53: return None
         return dict(kind='whole', decimal='.', marks=False, **gaps), None
-    if pc.any(pc.is_nan(x)).as_py() or not any('.' in t and not _one_number(t.strip(), ',')[1] for t in texts[:500].to_pylist()):
-        return None
+    if pc.any(pc.is_nan(x)).as_py(): return None
+    if not any('.' in t and not _one_number(t.strip(), ',')[1] for t in texts[:500].to_pylist()): return None
     return dict(kind='number', decimal='.', marks=False, **gaps), '.'
 
 def _some_cells(texts):
@@ -187,7 +187,7 @@ def column_type(col:pd.Series,       # all values of a column
                 dayfirst:bool=None,  # is 1/2/2024 in February? (default: what the values allow)
                 missing=(),          # texts that mean no value, besides the usual ones
                 kind:str=None,       # one of `kinds`, or a share of them by name (default: found)
-               )->tuple:             # ({'kind': …}, remarks, decimal point it votes for, could it be read with a comma?)
+               )->tuple:             # ({'kind': …}, remarks, decimal point it votes for, would a comma do as well?)
     "What a column holds, and what is to be said about it."
     if kind is None and (known := _arrow_type(col)) is not None: return known, [], None, False
     col = _plain(col)
@@ -210,7 +210,8 @@ def column_type(col:pd.Series,       # all values of a column
             t, vote, tie = _as_number(*found, words, counts, kind, remarks)
     if t is None and kind in (None, 'date') and words: t = _as_date(words, counts, dayfirst, kind, remarks)
     if t is None and kind == 'id': t = dict(kind='id', whole=all(_whole_id.fullmatch(w) for w in words))
-    if t is None and kind in (None, 'text'): t = dict(kind='text') if words or real or kind else dict(kind='number', decimal='.', marks=False)
+    if t is None and kind in (None, 'text'):
+        t = dict(kind='text') if real or kind else dict(kind='number', decimal='.', marks=False)
     if t is None: raise ValueError(f'{col.name!r} holds no {kind}, but {_some(words or ["nothing"], 3)}')
     if has_gaps or t['kind'] == 'whole' and (len(some) < len(real) or np.isnan(_numbers(words, t['decimal'])).any()):
         t['gaps'] = True
@@ -269,7 +270,8 @@ def _as_date(words, counts, dayfirst, kind, remarks):
     if t['dayfirst'] is not None: remarks.append('day first' if t['dayfirst'] else 'month first')
     if t['zone']: remarks.append(f'in {t["zone"]}')
     if (odd := dates.isna()).any():
-        remarks.append(f'{counts[odd].sum():,} cell(s) without a date ({_some([words[i] for i in np.flatnonzero(odd)], 3)}): gaps')
+        bad = [words[i] for i in np.flatnonzero(odd)]
+        remarks.append(f'{counts[odd].sum():,} cell(s) without a date ({_some(bad, 3)}): gaps')
     return dict(kind='date', **t)
 
 def _dates(texts, t):
@@ -279,13 +281,15 @@ def _dates(texts, t):
 def _with_blanks(col):
     "How many cells have blanks around them?"
     import pyarrow.compute as pc
-    if (texts := _arrow(col)) is not None: return pc.sum(pc.not_equal(texts, pc.utf8_trim_whitespace(texts))).as_py() or 0
+    if (texts := _arrow(col)) is not None:
+        return pc.sum(pc.not_equal(texts, pc.utf8_trim_whitespace(texts))).as_py() or 0
     return sum(isinstance(v, str) and v != v.strip() for v in col) if col.dtype == object else 0
 
 # %% ../../nbs/library/tabular/reading.ipynb #8c4e4457
 def _check_kind(name, t):
     "ValueError unless this says what a column holds: it may come from a file."
-    fine = isinstance(t, dict) and t.get('kind') in kinds and all(isinstance(v, (str, bool, type(None))) for v in t.values())
+    fine = isinstance(t, dict) and t.get('kind') in kinds
+    fine = fine and all(isinstance(v, (str, bool, type(None))) for v in t.values())
     if fine and t['kind'] in ('whole', 'number'): fine = t.get('decimal') in ('.', ',') and 'marks' in t
     if fine and t['kind'] == 'date': fine = {'dayfirst', 'zone'} <= t.keys() and _is_zone(t['zone'])
     if fine and t['kind'] == 'id': fine = 'whole' in t
@@ -311,8 +315,9 @@ class ColumnTypes(Configurable):
     def of_target(self, name, col): # a column as it will be learnt
         "The same types, but this column as what is learnt: classes are text or whole numbers."
         new, t = copy.copy(self), self.columns[name]
-        fits = t['kind'] in ('whole', 'number') if pd.api.types.is_numeric_dtype(col) else t['kind'] == 'text'
-        plain = dict(kind='number', decimal='.', marks=True) if pd.api.types.is_numeric_dtype(col) else dict(kind='text')
+        amounts = pd.api.types.is_numeric_dtype(col)
+        fits = t['kind'] in ('whole', 'number') if amounts else t['kind'] == 'text'
+        plain = dict(kind='number', decimal='.', marks=True) if amounts else dict(kind='text')
         new.columns = {**self.columns, name: t if fits else plain}
         return new
     def of_names(self, raw, ids, others=()): # cells; columns of names, of anything else
@@ -366,7 +371,8 @@ class ColumnTypes(Configurable):
             print(f'{name}: {sum(found.values()):,} of {n:,} cells are {_says[t["kind"]]}: {_some(often, 3)}; '
                   f'read as gaps{hint if "decimal" in t else ""}')
 
-_says = {'whole': 'no whole numbers', 'number': 'no numbers', 'date': 'no dates as in training', 'yes/no': 'neither yes nor no'}
+_says = {'whole': 'no whole numbers', 'number': 'no numbers', 'date': 'no dates as in training',
+         'yes/no': 'neither yes nor no'}
 
 # %% ../../nbs/library/tabular/reading.ipynb #b975f441
 from fastcore.basics import patch
@@ -382,7 +388,7 @@ def _column(self:ColumnTypes, col, t):
     if kind == 'date' and pd.api.types.is_datetime64_any_dtype(dtype): return _in_zone(col, t['zone']), {}
     if kind == 'yes/no' and pd.api.types.is_bool_dtype(dtype) and isinstance(dtype, np.dtype): return col, {}
     if isinstance(dtype, pd.CategoricalDtype): return col, {}
-    if kind in ('text', 'whole', 'number') and (made := _quick_column(col, t, self.missing)) is not None: return made, {}
+    if kind in _quick and (made := _quick_column(col, t, self.missing)) is not None: return made, {}
     codes, texts = _texts(col)
     gaps = np.array([o in _no_value or o in self.missing for o in texts], bool)
     values, found = _readers[kind](texts, t, gaps)
@@ -400,20 +406,21 @@ def _quick_column(col, t, missing):
     if t['decimal'] != '.' or (x := _quick_numbers(col, missing)) is None: return None
     if x.null_count or t.get('gaps') or t['kind'] == 'number': x = x.cast('float64')
     x = x.to_numpy()
-    if t['kind'] == 'whole' and not t.get('gaps') and x.dtype.kind == 'f' and (np.isfinite(x) & (x == x.round())).all():
-        x = x.astype(np.int64)
+    if x.dtype.kind == 'f' and _all_whole(x, t): x = x.astype(np.int64)
     return pd.Series(x, col.index, name=col.name, copy=False)
 
 def _read_text(texts, t, gaps):
     arr = [None if gap else o for o, gap in zip(texts, gaps)]
     return lambda codes: pd.array(_taken(arr, None, codes, object), dtype=_text), None
 
+def _all_whole(x, t):
+    return t['kind'] == 'whole' and not t.get('gaps') and bool((np.isfinite(x) & (x == x.round())).all())
+
 def _read_number(texts, t, gaps):
     x = _numbers(['nan' if gap else o for o, gap in zip(texts, gaps)], t['decimal'], t['marks'], other=True)
     def values(codes):
         found = np.append(x, np.nan)[codes]
-        whole = t['kind'] == 'whole' and not t.get('gaps') and np.isfinite(found).all() and (found == found.round()).all()
-        return found.astype(np.int64) if whole else found
+        return found.astype(np.int64) if _all_whole(found, t) else found
     return values, ~np.isnan(x)
 
 def _read_date(texts, t, gaps):
@@ -436,13 +443,15 @@ def _read_id(texts, t, gaps):
         return made.astype(np.int64) if all(type(v) is int for v in made) else made
     return values, None
 
-_readers = {'text': _read_text, 'whole': _read_number, 'number': _read_number, 'date': _read_date, 'yes/no': _read_yes_no,
-            'id': _read_id}
+_readers = {'text': _read_text, 'whole': _read_number, 'number': _read_number, 'date': _read_date,
+            'yes/no': _read_yes_no, 'id': _read_id}
+_quick = 'text', 'whole', 'number'
 
 def _in_zone(col, zone):
     "Dates in the zone of training."
     if (col.dt.tz is None) == (zone is None): return col if zone is None else col.dt.tz_convert(_zone(zone))
-    return col.dt.tz_localize(None) if zone is None else col.dt.tz_localize(_zone(zone), nonexistent='NaT', ambiguous='NaT')
+    if zone is None: return col.dt.tz_localize(None)
+    return col.dt.tz_localize(_zone(zone), nonexistent='NaT', ambiguous='NaT')
 
 def _zone(zone): return read_dates(['2000-01-01'], None, zone).tz if zone == 'UTC' or zone[0] in '+-' else zone
 
@@ -473,7 +482,8 @@ def learn_types(df:pd.DataFrame,     # all rows
     made = ColumnTypes(found, missing, ',' if comma else '.')
     made.asked = asked
     made.remarks = {n: r for n, r in remarks.items() if r}
-    made.index = [n for n in df.columns if n not in asked and found[n]['kind'] == 'whole' and _numbers_rows(df[n], n, found[n])]
+    whole = [n for n in df.columns if n not in asked and found[n]['kind'] == 'whole']
+    made.index = [n for n in whole if _numbers_rows(df[n], n, found[n])]
     made.blank_index = [n for n in made.index if _nameless(n)]
     return made
 
@@ -493,7 +503,8 @@ def _numbers_rows(col, n, t):
 def parse_types(words:str, # such as 'zip=text, day=date'
                )->dict:    # column -> what it holds
     "What columns hold, from the words of a command."
-    found, also = {}, dict(category='text', str='text', string='text', int='whole', integer='whole', float='number', bool='yes/no')
+    found, also = {}, dict(category='text', str='text', string='text', int='whole', integer='whole', float='number',
+                           bool='yes/no')
     for part in (o.strip() for o in words.split(',') if o.strip()):
         name, _, kind = part.rpartition('=')
         kind = also.get(kind.strip().lower(), kind.strip().lower())
