@@ -39,6 +39,8 @@ files = {
     'row names of R': ('a.csv', b'"a","b"\n"r1",1,"x"\n"r2",2,"y"\n', {'Unnamed: 0': ('text', ['r1', 'r2']), 'a': ('whole', [1, 2]), 'b': ('text', ['x', 'y'])}),
     'index of pandas': ('a.csv', b',a\n0,5\n1,7\n', dict(a=('whole', [5, 7]))),
     'shuffled index of pandas': ('a.csv', b',a\n7,5\n3,7\n', dict(a=('whole', [5, 7]))),
+    'two indexes of pandas': ('a.csv', b',Unnamed: 0,a\n0,3,5\n1,1,7\n', dict(a=('whole', [5, 7]))),
+    'a column without a name': ('a.csv', b'a,,b\n1,2,x\n3,4,y\n', {'a': ('whole', [1, 3]), 'Unnamed: 1': ('whole', [2, 4]), 'b': ('text', ['x', 'y'])}),
     'UTF-8 with a mark': ('a.csv', '\ufeffa,b\n1,é\n'.encode(), dict(a=('whole', [1]), b=('text', ['é']))),
     'UTF-16': ('a.csv', 'a,b\n1,é\n'.encode('utf-16'), dict(a=('whole', [1]), b=('text', ['é']))),
     'UTF-16 big end first': ('a.csv', b'\xfe\xff' + 'a;b\n1;é\n'.encode('utf-16-be'), dict(a=('whole', [1]), b=('text', ['é']))),

@@ -28,9 +28,9 @@ from ..torch_core import set_seed
 
 # %% ../../nbs/library/apps/ratings.ipynb #8e3910db
 _roles = dict(
-    user='user customer person reader member client buyer visitor reviewer viewer listener subscriber uid u',
+    user='user customer cust person reader member client buyer visitor reviewer viewer listener subscriber uid u',
     item='item movie film title book product song artist article track album game recipe restaurant hotel stock isbn '
-         'sku asin ean iid i',
+         'business anime video place venue app course joke sku asin ean iid i',
     rating='rating star score grade value rate point vote overall r', time='time date when timestamp day',
     order='order invoice transaction basket cart receipt ticket index row line',
     quantity='quantity qty unit count piece')
@@ -67,7 +67,7 @@ def _left(df, found):
     def other(c):
         return column_role(c)[0] in ('order', 'time', 'quantity') or pd.api.types.is_datetime64_any_dtype(df[c])
     rest = [c for c in df if c not in found.values() and not other(c)]
-    index = [c for c in rest if re.fullmatch(r'Unnamed: \d+|__index_level_\d+__', str(c)) or _is_running(df[c])]
+    index = [c for c in rest if re.fullmatch(r'Unnamed: 0(\.\d+)*|__index_level_\d+__', str(c)) or _is_running(df[c])]
     return [c for c in rest if c not in index]
 
 def _is_running(col):

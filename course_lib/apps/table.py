@@ -198,6 +198,7 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
     raw, held = learn_table(file, parse_types(types), decimal, asked_order(dayfirst), words_of(missing), sep, encoding)
     if not len(raw): raise ValueError(f'{file} has a heading and no rows')
     if target is None: raise ValueError(f'say what to predict: --target with one of {_offer("", raw)}')
+    if target not in raw: target = target.strip() # as the names were read
     left_out = _columns(drop, raw)
     if lost := [n for n in [*left_out, *([groups] if groups else [])] if n not in raw]:
         raise ValueError(f'{"groups" if lost[0] == groups else "drop"}: there is no column {lost[0]!r}')

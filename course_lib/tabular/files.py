@@ -191,7 +191,8 @@ def _names(file, rows, form):
     if rest and len(rest[0]) > len(names):
         raise ValueError(f'{file.name} is no table: the first row has {len(rest[0])} cells, the heading {len(head)}: '
                          'put quotation marks around a cell that holds the separator, or say --sep')
-    names = [n or f'Unnamed: {i}' for i, n in enumerate(names)]
+    for i, n in enumerate(names): # as pandas calls them
+        if not n: names[i] = f'Unnamed: {i}' + '.1' * (f'Unnamed: {i}' in names)
     check_names(file, names)
     return names, tail
 

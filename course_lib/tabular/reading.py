@@ -487,7 +487,7 @@ def learn_types(df:pd.DataFrame,     # all rows
     made.blank_index = [n for n in made.index if _nameless(n)]
     return made
 
-def _nameless(n): return str(n) == '' or re.fullmatch(r'Unnamed: \d+|__index_level_\d+__', str(n)) is not None
+def _nameless(n): return re.fullmatch(r'|Unnamed: 0(\.\d+)*|__index_level_\d+__', str(n)) is not None
 
 def _numbers_rows(col, n, t):
     "Is this a running number, or the row labels that pandas writes?"
@@ -496,9 +496,11 @@ def _numbers_rows(col, n, t):
     if len(col) <= 20: return False
     first = col.iloc[:2]
     few = _numbers([_as_text(v) for v in first], t['decimal'])
-    if abs(few[1] - few[0]) != 1: return False
+    named = re.fullmatch(r'(?i)index|level_0|row(_?(id|nr|no|number))?', str(n))
+    if abs(few[1] - few[0]) != 1 and not named: return False
     codes, texts = _texts(_plain(col))
-    return len(texts) == len(col) and len(set(np.diff(_numbers(texts, t['decimal'])[codes]))) == 1
+    if len(texts) < len(col): return False
+    return bool(named) or len(set(np.diff(_numbers(texts, t['decimal'])[codes]))) == 1
 
 def parse_types(words:str, # such as 'zip=text, day=date'
                )->dict:    # column -> what it holds
