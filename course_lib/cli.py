@@ -165,7 +165,7 @@ def _predict_table(model, files, out, keep, **how):
     n = first.attrs['n']
     where = f' in {out}' if out else ': --out FILE keeps them'
     print(first.head(5).to_string(index=False, max_colwidth=60), f'\n{n:,} rows{where}')
-    return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records')), out=out)
+    return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records', date_format='iso')), out=out)
 
 # %% ../nbs/library/cli.ipynb #828af904
 commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict}

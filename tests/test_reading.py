@@ -296,3 +296,132 @@ def test_damaged_binary_files(kind, tmp_path):
     getattr(df, f'to_{kind}')(tmp_path/f'good.{kind}')
     good = (tmp_path/f'good.{kind}').read_bytes()
     for k in range(150): survives(tmp_path/f'{k}.{kind}', mutate(rng, good))
+
+
+# ---------------------------------------------------------------- the commands
+
+def people(n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=n).round(3)
+    return pd.DataFrame(dict(code=rng.choice(['100', '200', 'A'], n), zip=rng.choice(['02139', '10001'], n), a=a, since=pd.date_range('2021-01-13', periods=n).strftime('%d/%m/%Y'),
+                             y=(3 * a + 5).round(3)))
+
+
+def command(words, capsys, status=0):
+    from course_lib.cli import main
+    got, told = main(words if isinstance(words, list) else words.split()), capsys.readouterr()
+    assert got == status and 'fault of course_lib' not in told.err, told.err
+    return told.out + told.err
+
+
+def test_one_answer_whole_in_pieces_and_alone(tmp_path, monkeypatch, capsys):
+    "The answer for a row is that of training's types, whatever else is in its file, and however that is written."
+    from course_lib.apps.table import predict_rows
+    monkeypatch.chdir(tmp_path)
+    df = people()
+    df.to_csv('a.csv', index=False, sep=';', decimal=',')
+    command('train table a.csv --target y --epochs 2 --no-boosting --out o', capsys)
+    later = df.sample(8, random_state=1).drop(columns='y')
+    later.to_csv('n.csv', index=False, sep=';', decimal=',')
+    whole = predict_rows('o/model.pkl', 'n.csv').y.tolist()
+    assert predict_rows('o/model.pkl', 'n.csv', 'p.csv', chunk=3).shape == (3, 1)
+    assert np.allclose(pd.read_csv('p.csv').y, whole, atol=1e-5)
+    later.to_csv('other.csv', index=False, encoding='utf-16', sep='\t')   # decimal points now, and said
+    capsys.readouterr()
+    assert np.allclose(predict_rows('o/model.pkl', 'other.csv').y, whole, atol=1e-5)
+    assert 'unlike in training' in capsys.readouterr().out
+    for i in range(8):
+        later[i:i + 1].to_csv('one.csv', index=False, sep=';', decimal=',')
+        assert abs(predict_rows('o/model.pkl', 'one.csv').y[0] - whole[i]) < 1e-5, later[i:i + 1]
+
+
+def test_kept_columns_are_copied(tmp_path, monkeypatch, capsys):
+    "Noughts, long numbers, decimals, dates, the target: letter by letter; and an answer of the same name gets another."
+    import decimal
+    import pyarrow as pa
+    from pyarrow import parquet
+    monkeypatch.chdir(tmp_path)
+    df = people(60).assign(id=[f'{i:05}' for i in range(60)], key=[str(10**18 + i) for i in range(60)], x=[f'{i}X ' for i in range(60)], paid='1.50')
+    df.to_csv('a.csv', index=False)
+    command('train table a.csv --target y --drop id,key,x,paid --epochs 1 --no-boosting --out o', capsys)
+    told = command('predict o/model.pkl a.csv --keep id,key,x,paid,y,id --out p.csv', capsys)
+    assert 'the answer is called y_predicted' in told
+    lines = (tmp_path/'p.csv').read_text(encoding='utf-8').split('\n')
+    assert lines[0] == 'id,key,x,paid,y,y_predicted' and lines[2].startswith(f'00001,{10**18 + 1},1X ,1.50,{df.y[1]},')
+    t = pa.Table.from_pandas(df.drop(columns=['id', 'key', 'x', 'paid'])).append_column('m', pa.array([decimal.Decimal('1.50')] * 60, pa.decimal128(9, 2)))
+    t = t.append_column('k', pa.array([None, *range(2**60, 2**60 + 59)], pa.int64())).append_column('d', pa.array([pd.Timestamp('2024-01-31').date()] * 60))
+    parquet.write_table(t, 'a.parquet')
+    command('predict o/model.pkl a.parquet --keep m,k,d,y --out p.csv', capsys)
+    assert (tmp_path/'p.csv').read_text(encoding='utf-8').split('\n')[2].startswith(f'1.50,{2**60},2024-01-31,')
+    command('predict o/model.pkl a.parquet --keep m,k,d,y --out p.parquet', capsys)
+    assert parquet.read_table('p.parquet').schema.field('m').type == t.schema.field('m').type and parquet.read_table('p.parquet')['k'][1].as_py() == 2**60
+
+
+@pytest.mark.parametrize('target', ['yes', 'price', 'pay', 'kind'])
+def test_target_in_the_new_rows(target, tmp_path, monkeypatch, capsys):
+    "It is not needed, so it cannot be wrong."
+    monkeypatch.chdir(tmp_path)
+    a = np.random.default_rng(0).normal(size=120)
+    df = pd.DataFrame(dict(a=a, yes=a > 0, price=[f'${v:,.0f}' for v in 5000 + 900 * a], pay=np.where(a > 0, '>50K', '<=50K'), kind=(a * 2).round().astype(int) % 3))[['a', target]]
+    df.to_csv('a.csv', index=False)
+    command(f'train table a.csv --target {target} --epochs 1 --no-boosting --out o', capsys)
+    for new in (df, df.assign(**{target: '?'}), df.assign(**{target: df[target].astype(str) + '.'}), df.assign(**{target: np.nan}), df[['a']]):
+        new.to_csv('n.csv', index=False)
+        assert '120 rows' in command('predict o/model.pkl n.csv', capsys)
+
+
+columns = {   # columns of a file -> (user, item, rating)
+    'User-ID ISBN Book-Rating': ('User-ID', 'ISBN', 'Book-Rating'),
+    'uid iid stars': ('uid', 'iid', 'stars'),
+    'user_id sku product_rating': ('user_id', 'sku', 'product_rating'),
+    'userId movieId rating timestamp': ('userId', 'movieId', 'rating'),
+    'rating title movie_id customer': ('customer', 'movie_id', 'rating'),
+    'reviewerID asin reviewerName overall unixReviewTime': ('reviewerID', 'asin', 'overall'),
+    'CustId Rating Date MovieId': ('CustId', 'MovieId', 'Rating'),
+    'order_id user_id product_id order_item_value': ('user_id', 'product_id', 'order_item_value'),
+    'user_id business_id stars useful': ('user_id', 'business_id', 'stars'),
+    'u i r': ('u', 'i', 'r'),
+}
+
+
+@pytest.mark.parametrize('names', columns)
+def test_columns_of_ratings(names):
+    from course_lib.apps.ratings import rating_columns
+    rng = np.random.default_rng(0)
+    df = pd.DataFrame({n: rng.integers(1, 6, 60) for n in names.split()})
+    assert rating_columns(df) == columns[names]
+    assert rating_columns(df.reset_index(names='Unnamed: 0')) == columns[names]
+
+
+logs = {
+    'InvoiceNo StockCode Description Quantity InvoiceDate UnitPrice CustomerID': ('CustomerID', 'StockCode', 'InvoiceDate'),
+    'user item timestamp': ('user', 'item', 'timestamp'),
+    'order_id order_date client_name product_name product_code': ('client_name', 'product_code', 'order_date'),
+    'when who what': ('who', 'what', 'when'),
+}
+
+
+@pytest.mark.parametrize('names', logs)
+def test_columns_of_logs(names):
+    from course_lib.apps.bought import log_columns
+    df = pd.DataFrame({n: np.random.default_rng(0).integers(1, 9, 60) for n in names.split()})
+    assert log_columns(df) == logs[names]
+
+
+def test_rows_of_a_group_stay_together():
+    from course_lib.tabular.prepare import split_rows
+    df = pd.DataFrame(dict(who=np.repeat(np.arange(50), 6), when=pd.date_range('2024-01-01', periods=300), y=np.tile(list('abc'), 100)))
+    df = df.sample(frac=1, random_state=0)
+    for how in (dict(), dict(seed=3), dict(by='when'), dict(classes='y')):
+        train, valid = split_rows(df, groups='who', **how)
+        assert not set(df.who.iloc[train]) & set(df.who.iloc[valid]) and len(train) + len(valid) == 300 and 50 <= len(valid) <= 70
+    with pytest.raises(ValueError, match="groups: 'who' has one value only"): split_rows(df.assign(who=1), groups='who')
+
+
+def test_notes_of_before():
+    "What was saved before there were types is read as it was."
+    from course_lib.tabular.prepare import Preparation
+    old = from_config({'$new': 'Preparation', 'args': dict(cat=['c'], cont=['n'], dates=[], numbers=['n'], words=['c'], dropped={'$dict': []}, logs=[])})
+    assert old.types is None
+    out = old(pd.DataFrame(dict(n=['1,200', '$5'], c=[1, 'x'])))
+    assert out.n.tolist() == [1200, 5] and out.c.tolist() == ['1', 'x'] and type(old) is Preparation
