@@ -221,20 +221,21 @@ def start_from(self:Learner,
     parent, name, new = [(m, n, o) for m in self.model.modules() for n, o in m.named_children()
                          if isinstance(o, nn.Linear)][-1]
     if new.in_features != old.in_features: raise ValueError(
-        f'the old layer takes {old.in_features} features, the new one {new.in_features}: make the head one layer on the '
-        'mean of each feature, create_head(concat_pool=False, first_bn=False, lin_ftrs=[])')
+        f'the old layer takes {old.in_features} features, the new one {new.in_features}: make the head one layer on '
+        'the mean of each feature, create_head(concat_pool=False, first_bn=False, lin_ftrs=[])')
     setattr(parent, name, old.to(new.weight.device))
     try: scores, targs = self.get_preds(dl=in_order(self._loader(0)), act=noop)
     finally: setattr(parent, name, new)
     targs, n = torch.Tensor(targs).long(), new.out_features
-    means = torch.zeros(n, old.out_features).index_add_(0, targs, torch.Tensor(scores)) / targs.bincount(minlength=n)[:, None]
+    sums = torch.zeros(n, old.out_features).index_add_(0, targs, torch.Tensor(scores))
+    means = sums / targs.bincount(minlength=n)[:, None]
     rows = (means - means.nanmean(0)).argmax(1)
     loss, nothing = nn.functional.cross_entropy(torch.Tensor(scores)[:, rows], targs).item(), math.log(n)
     if loss > nothing:
-        print(f'the old head knows nothing of these classes: log loss {loss:.2f} on the training pictures, where each alike '
-              f'is {nothing:.2f}. The new layer starts as it is')
+        print(f'the old head knows nothing of these classes: log loss {loss:.2f} on the training pictures, where each '
+              f'alike is {nothing:.2f}. The new layer starts as it is')
         return
     seen = ~means[:, 0].isnan() # a class without a training picture keeps what it has
     new.weight[seen], new.bias[seen] = old.weight[rows[seen]], old.bias[rows[seen]]
-    print(f'the last layer starts from rows of the old head: log loss {loss:.2f} on the training pictures before any training')
+    print(f'the last layer starts from rows of the old head: log loss {loss:.2f} on the training pictures')
     return rows
