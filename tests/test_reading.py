@@ -425,3 +425,40 @@ def test_notes_of_before():
     assert old.types is None
     out = old(pd.DataFrame(dict(n=['1,200', '$5'], c=[1, 'x'])))
     assert out.n.tolist() == [1200, 5] and out.c.tolist() == ['1', 'x'] and type(old) is Preparation
+
+
+@pytest.mark.slow
+def test_damaged_rows_for_a_model(tmp_path, monkeypatch, capsys):
+    "300 damaged files for models of a table, of ratings and of a log: answers for the rows that can be read, or one line."
+    from course_lib.apps.table import predict_rows
+    monkeypatch.chdir(tmp_path)
+    rng, df = random.Random(3), people(60)
+    df.to_csv('a.csv', index=False)
+    u, i = (a.ravel() for a in np.meshgrid(range(20), range(15)))
+    pairs = pd.DataFrame(dict(user=u, item=[f'{v:03}' for v in i], rating=(u * 7 + i * 3) % 5 + 1)).sample(250, random_state=0)
+    pairs.to_csv('r.csv', index=False)
+    command('train table a.csv --target y --epochs 1 --no-boosting --out table', capsys)
+    command('train ratings r.csv --epochs 1 --n-factors 2 --out ratings', capsys)
+    command('train bought r.csv --epochs 1 --n-factors 2 --out bought', capsys)
+    good = dict(table=df[:20].to_csv(index=False).encode(), ratings=pairs[:20].to_csv(index=False).encode(), bought=pairs[:20].to_csv(index=False, sep=';').encode('utf-16'))
+    answered = 0
+    for k in range(300):
+        which = rng.choice(list(good))
+        (tmp_path/f'{k}.csv').write_bytes(mutate(rng, good[which]))
+        try: answered += len(predict_rows(f'{which}/model.pkl', f'{k}.csv', 'p.csv', keep='')) > 0
+        except (ValueError, FileNotFoundError) as e: assert type(e) in (ValueError, FileNotFoundError) and '\n' not in str(e), e
+    assert 50 < answered < 300
+
+
+@pytest.mark.slow
+def test_damaged_files_for_training(tmp_path, monkeypatch, capsys):
+    "60 damaged files to train on, each by one of three commands: never a fault of ours."
+    monkeypatch.chdir(tmp_path)
+    rng, df = random.Random(4), people(60).assign(user=lambda d: d.a.rank().astype(int) % 9, item=lambda d: d.index % 7, rating=lambda d: d.index % 5)
+    good = df.to_csv(index=False).encode()
+    for k in range(60):
+        (tmp_path/f'{k}.csv').write_bytes(mutate(rng, good))
+        words = rng.choice(['table {} --target y --no-boosting', 'ratings {} --n-factors 2', 'bought {} --n-factors 2']).format(f'{k}.csv')
+        from course_lib.cli import main
+        status, err = main(f'train {words} --epochs 1 --out o'.split()), capsys.readouterr().err
+        assert status in (0, 2) and 'fault of course_lib' not in err, (words, err)
