@@ -435,7 +435,7 @@ def test_damaged_rows_for_a_model(tmp_path, monkeypatch, capsys):
     rng, df = random.Random(3), people(60)
     df.to_csv('a.csv', index=False)
     u, i = (a.ravel() for a in np.meshgrid(range(20), range(15)))
-    pairs = pd.DataFrame(dict(user=u, item=[f'{v:03}' for v in i], rating=(u * 7 + i * 3) % 5 + 1)).sample(250, random_state=0)
+    pairs = pd.DataFrame(dict(user=u, item=[f'{v:03}' for v in i], rating=(u * 7 + i * 3) % 5 + 1)).sample(130, random_state=0)
     pairs.to_csv('r.csv', index=False)
     command('train table a.csv --target y --epochs 1 --no-boosting --out table', capsys)
     command('train ratings r.csv --epochs 1 --n-factors 2 --out ratings', capsys)
