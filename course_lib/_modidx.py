@@ -1737,6 +1737,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'course_lib/data/external.py'),
                                           'course_lib.data.external._tar_members': ( 'library/data/external.html#_tar_members',
                                                                                      'course_lib/data/external.py'),
+                                          'course_lib.data.external._try_rmdir': ( 'library/data/external.html#_try_rmdir',
+                                                                                   'course_lib/data/external.py'),
                                           'course_lib.data.external._unpack': ( 'library/data/external.html#_unpack',
                                                                                 'course_lib/data/external.py'),
                                           'course_lib.data.external._unpacked_before': ( 'library/data/external.html#_unpacked_before',

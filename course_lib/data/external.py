@@ -988,10 +988,16 @@ def untar_data(url:str,                    # an entry of `URLs`, or any address 
     kept = Path(archive or home/'archive'/own)/d.file
     with one_at_a_time(own or d.folder, dest, kept, wait=total or 3600 + (d.size or 0) / 20_000):
         for folder in (home, *(home/'mirror').glob('*')): sweep(folder)
-        if not _ready(dest) or force_download: # not made while we waited
+        try:
+            if _ready(dest) and not force_download: return dest # made while we waited
             if found: _from_mirror(d, found, dest, True, timeout, total)
             else: _download_and_unpack(d, kept, dest, force_download, timeout, total)
+        finally: # folders stay that have something in them
+            for folder in (dest.parent, kept.parent): _try_rmdir(folder)
     return dest
+
+def _try_rmdir(folder):
+    with suppress(OSError): folder.rmdir()
 
 def _download_and_unpack(d, kept, dest, force_download, timeout, total):
     file = download_data(d, kept, force_download=force_download, timeout=timeout, total=total)
