@@ -293,11 +293,12 @@ def new_folder(dest:str|Path,      # the folder to make
         filled, old = temp/'new', temp/'old'
         filled.mkdir()
         yield filled
-        if replace and dest.exists(): dest.rename(old)
+        if replace:
+            with suppress(FileNotFoundError): dest.rename(old)
         try: filled.rename(dest)
         except OSError:
+            if dest.is_dir(): return # somebody else was faster: theirs is as good
             if old.exists(): old.rename(dest)
-            elif dest.is_dir() and any(dest.iterdir()): return # somebody else was faster: theirs is as good
             raise
 
 # %% ../../nbs/library/data/external.ipynb #82fe4a96
@@ -603,15 +604,11 @@ def _extract(archive, folder, max_bytes):
 @contextmanager
 def _in_words(archive):
     "What damage looks like to the unpackers, in one sentence; a full disk or a missing permission is no damage."
-    import lzma
     try: yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, OverflowError,
-            RuntimeError, UnicodeError, OSError) as e:
+    except MemoryError: raise
+    except Exception as e:
         names = errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL, None
-        if isinstance(e, OSError) and e.errno not in names: raise
-        raise ValueError(f'{archive.name} is broken or no archive ({e}): get it again') from e
-    except ValueError as e:
-        if archive.name in str(e): raise
+        if isinstance(e, OSError) and e.errno not in names or type(e) is ValueError and archive.name in str(e): raise
         raise ValueError(f'{archive.name} is broken or no archive ({e}): get it again') from e
 
 # %% ../../nbs/library/data/external.ipynb #169d6561
@@ -653,12 +650,13 @@ def _answers(url, timeout, headers):
     "The answers on the way to `url`: those that send us on, and the last one."
     import requests
     with requests.Session() as web:
+        web.get_redirect_target = lambda r: None # else it would read the page that sends us on, which may be endless
         for _ in range(10):
             r = web.get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
             yield r
-            if not (to := web.get_redirect_target(r)): return
+            if not r.is_redirect: return
             r.close()
-            to = urljoin(url, to)
+            to = urljoin(url, r.headers['Location'].encode('latin1', 'replace').decode(errors='replace'))
             if not _is_web(to) or url.lower().startswith('https') and not to.lower().startswith('https'):
                 raise _Final(RuntimeError(f'{url} sends us on to {to[:200]}, which is no safe web address'))
             url = to
@@ -759,8 +757,9 @@ def once(self:_Download):
     have = f.seek(0, 2) if self.mark else f.truncate(f.seek(0))
     headers = {'Accept-Encoding': 'identity', 'User-Agent': 'Mozilla/5.0 (course_lib)'}
     if have: headers |= {'Range': f'bytes={have}-', 'If-Range': self.mark}
+    quiet = {} if self.progress else dict(disable=True) # else the environment decides (TQDM_DISABLE)
     name, stream = _file_name(self.url), _stream(self.url, headers, self.timeout, self.left)
-    with closing(stream), tqdm(desc=name, unit='B', unit_scale=True, disable=not self.progress) as bar:
+    with closing(stream), tqdm(desc=name, unit='B', unit_scale=True, **quiet) as bar:
         for got in stream:
             if self.left() < 0: raise TimeoutError
             if not isinstance(got, bytes):
@@ -793,9 +792,10 @@ def run(self:_Download, tries=3):
             problem = f'no connection, or it was lost: {_innermost(e)}'
         have = self.f.seek(0, 2)
         failed, best = (0, have) if have >= best + 2**16 else (failed + 1, best)
+        left, asked = self.left(), pause or 0
         if pause is None: pause = 0.2 * 2**failed
-        if self.left() <= 0: problem = f'it took longer than {time.monotonic() - self.start:,.0f} s'
-        elif pause > min(60, self.left()): problem += f', and the server asks to come back in {pause:,.0f} s'
+        if asked > min(60, left): problem += f', and the server asks to come back in {asked:,.0f} s'
+        elif left <= pause: problem = f'it took longer than {time.monotonic() - self.start:,.0f} s'
         elif failed < tries:
             if self.mark and have: print(f'{_file_name(self.url)}: connection lost, going on at {have:,} bytes')
             time.sleep(max(0, pause))
@@ -834,7 +834,9 @@ def download_url(url:str,                # http or https address
 
 def _check_download(coming, part, expected):
     "Is it what was promised? A file that the server packed for the journey is unpacked first."
-    if coming.coding in ('gzip', 'x-gzip') and not part.name.lower().endswith(('gz', '.tgz')):
+    if coming.coding not in ('identity', 'gzip', 'x-gzip', 'none', ''):
+        raise ValueError(f'{part.name} came packed as {coming.coding[:30]!r}, though we asked for it as it is')
+    if coming.coding.endswith('gzip') and not part.name.lower().endswith(('gz', '.tgz')):
         packed, spend = part.with_name('packed'), _purse(part, part.parent)
         part.rename(packed)
         with _in_words(part), open(packed, 'rb') as f, open(part, 'wb') as out:
@@ -890,11 +892,11 @@ def _mirror(): # address or folder
     mirror = os.environ['COURSE_LIB_MIRROR']
     return f'{mirror.rstrip("/")}/' if _is_web(mirror) else Path(mirror).expanduser()
 
-def _manifest(timeout, tries):
+def _manifest(timeout, tries, total):
     "The mirror's list: name -> entry."
     if isinstance(mirror := _mirror(), str):
         f = io.BytesIO()
-        _Download(f'{mirror}manifest.json', f, timeout, most=2**24).run(tries)
+        _Download(f'{mirror}manifest.json', f, timeout, total or 60, most=2**24).run(tries)
         text = f.getvalue()
     else: text = _on_disk(mirror/'manifest.json').read_bytes()
     try: sets = {o['name']: o for o in json.loads(text)['datasets']}
@@ -922,13 +924,14 @@ def _unpacked_before(d, mirrored):
 
 def _ready(folder): return folder.is_dir() and any(folder.iterdir())
 
-def _on_mirror(d, mirrored, timeout, anew=False):
+def _on_mirror(d, mirrored, timeout, total, anew=False):
     "The mirror's entry for `d` (a dict), the folder where it was unpacked if the mirror is away, or None."
     before = [] if anew else _unpacked_before(d, mirrored)
-    try: sets = _manifest(timeout, 1 if before else 3)
+    try: sets = _manifest(timeout, 1 if before else 3, total)
     except (OSError, RuntimeError, ValueError) as e:
         if not before: raise
-        print(f'{d.name}: the mirror cannot be read ({str(e)[:150]}): taking what was unpacked from it before')
+        why = str(e).split(': ')[0][:150]
+        print(f'{d.name}: the mirror cannot be read ({why}): taking what was unpacked from it before')
         return before[0]
     found = sets.get(d.mirror) or sets.get(d.folder)
     if not found: print(f'{d.name}: the mirror does not have it')
@@ -980,7 +983,7 @@ def untar_data(url:str,                    # an entry of `URLs`, or any address 
     home, own = Path(base).expanduser() if base else cache_home(), _own_place(d)
     dest = (Path(data) if data else home/c_key/own) / d.folder
     if _ready(dest) and not force_download: return dest
-    found = os.environ.get('COURSE_LIB_MIRROR') and _on_mirror(d, home/'mirror', timeout, force_download or data)
+    found = os.environ.get('COURSE_LIB_MIRROR') and _on_mirror(d, home/'mirror', timeout, total, force_download or data)
     if isinstance(found, Path): return found
     if found and not data:
         dest = home/'mirror'/f"{found['name']}-{str(found.get('sha256') or found.get('bytes'))[:8]}"/d.folder
