@@ -513,9 +513,9 @@ def _purse(archive, folder, max_bytes=None):
 
 def _write_members(members, archive, folder, spend):
     "Write all members below `folder`."
-    links, last, most = [], None, 10**6 + archive.stat().st_size // 200
-    for i, (name, what) in enumerate(members):
-        if i > most: raise ValueError(f'{archive.name} refused: it has more than {most:,} members')
+    links, last = [], None
+    for name, what in members:
+        spend(4096) # what the smallest file takes on a disk, and each folder
         to = folder / _checked_name(name, archive)
         parent = to if what is None else to.parent
         if parent != last: parent.mkdir(parents=True, exist_ok=True); last = parent
@@ -794,7 +794,7 @@ def run(self:_Download, tries=3):
         failed, best = (0, have) if have >= best + 2**16 else (failed + 1, best)
         left, asked = self.left(), pause or 0
         if pause is None: pause = 0.2 * 2**failed
-        if asked > min(60, left): problem += f', and the server asks to come back in {asked:,.0f} s'
+        if asked and asked > min(60, left): problem += f', and the server asks to come back in {asked:,.0f} s'
         elif left <= pause: problem = f'it took longer than {time.monotonic() - self.start:,.0f} s'
         elif failed < tries:
             if self.mark and have: print(f'{_file_name(self.url)}: connection lost, going on at {have:,} bytes')

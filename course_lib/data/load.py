@@ -6,7 +6,7 @@
 __all__ = ['collate', 'split_steps', 'free_memory', 'MemoryCache', 'DiskCache', 'DataLoader', 'TensorDataset']
 
 # %% ../../nbs/library/data/load.ipynb #dafe76f0
-import hashlib, json, math, os, threading, zlib
+import hashlib, json, math, os, threading, weakref, zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -106,8 +106,9 @@ class DiskCache(MemoryCache):
             whole = told['sum'] == _checksum(told['items']) and told['size'] == self.bytes_at.stat().st_size
         except (OSError, ValueError, KeyError, TypeError): whole = False
         if not whole: return self._anew()
-        self.index, self.compared = told['items'], [False] * self.n
+        self.index = told['items']
         self.file = open(self.bytes_at, 'rb', buffering=0)
+        weakref.finalize(self, self.file.close)
     def _anew(self):
         with self.lock:
             if self.file is None and self.items: return # another thread has noticed
@@ -127,8 +128,7 @@ def get(self:DiskCache, i):
     with self.lock:
         if self.file is None: return MemoryCache.get(self, i)
         parts = [(part, self._bytes(*part[3:5])) for part in self.index[i]]
-        if not self.compared[i] and any(zlib.crc32(a) != part[5] for part, a in parts): return self._anew()
-        self.compared[i] = True
+        if any(zlib.crc32(a) != part[5] for part, a in parts): return self._anew()
     return tuple(self._tensor(a, *part[:3]) for part, a in parts)
 @patch
 def _bytes(self:DiskCache, start, size):

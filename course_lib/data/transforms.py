@@ -47,7 +47,7 @@ def get_files(path,                # folder to look in
 
 def _wanted(folder, name, endings):
     if name.startswith('.') or endings is not None and os.path.splitext(name)[1].lower() not in endings: return False
-    return os.path.isfile(place := os.path.join(folder, name)) or os.path.islink(place)
+    return os.path.isfile(place := os.path.join(folder, name)) or not os.path.exists(place) # or a link to nothing
 
 def get_image_files(path,              # folder to look in
                     recurse:bool=True, # look into sub-folders too

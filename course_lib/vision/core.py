@@ -368,7 +368,7 @@ def resize_images(path,                 # folder of pictures
     for folder in {(dest/f).parent for f in files}: sweep(folder)
     def one(file):
         try: return resize_image(file, dest, path, max_size, n_channels, ext, resume=resume, **kwargs)
-        except ValueError: return None
+        except (ValueError, FileNotFoundError): return None # the latter: a link to nothing
     return L(sorted(path/f for f, done in zip(files, _in_threads(one, files, max_workers)) if not done))
 
 def _to_resize(path, dest, recurse, ext):
