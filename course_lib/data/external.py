@@ -235,10 +235,13 @@ def _writing(path):
     "A clear message for a full or closed disk; other errors pass as they are."
     try: yield
     except OSError as e:
+        ours = cache_home() in Path(path).absolute().parents
         if e.errno in (errno.ENOSPC, getattr(errno, 'EDQUOT', -1)):
-            raise RuntimeError(f'no space left for {path}: free some or set COURSE_LIB_HOME to a larger disk') from None
-        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise RuntimeError(f'cannot write {path} ({e.strerror}): set COURSE_LIB_HOME to your own folder') from None
+            more = 'set COURSE_LIB_HOME to a larger disk' if ours else 'choose another disk'
+            raise RuntimeError(f'no space left for {path}: free some or {more}') from None
+        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            own = 'set COURSE_LIB_HOME to your own folder' if ours else 'choose another folder'
+            raise RuntimeError(f'cannot write {path} ({e.strerror}): {own}') from None
         raise
 
 # %% ../../nbs/library/data/external.ipynb #d85b4ac1
@@ -731,7 +734,7 @@ class _Download:
         code, h = r.status_code, r.headers
         if code in (408, 425, 429) or code >= 500: raise _Busy(f'status {code}', _later(h))
         if 400 <= code != 416: raise _Final(_refused(self.url, code))
-        part = re.fullmatch(r'bytes (\d{1,18})-\d{1,18}/(\d{1,18})', h.get('Content-Range', '')) if code == 206 else None
+        part = code == 206 and re.fullmatch(r'bytes (\d{1,18})-\d{1,18}/(\d{1,18})', h.get('Content-Range', ''))
         at, size = map(int, part.groups()) if part else (0, _whole(h))
         mark = h.get('ETag', 'W/')
         if mark.startswith('W/'): mark = h.get('Last-Modified') # a weak mark: much the same, but not the same bytes
@@ -750,7 +753,7 @@ class _Download:
 
 # %% ../../nbs/library/data/external.ipynb #new82
 @patch
-def once(self:_Download):
+def _once(self:_Download):
     "One try; returns only when all is there."
     from tqdm import tqdm
     f = self.f
@@ -775,7 +778,7 @@ def once(self:_Download):
 
 # %% ../../nbs/library/data/external.ipynb #new83
 @patch
-def run(self:_Download, tries=3):
+def _run(self:_Download, tries=3):
     "Get the file; give up, with one clear line, after `tries` tries in a row that bring little new."
     import requests
     from urllib3.exceptions import HTTPError, LocationParseError, TimeoutError as NoAnswer
@@ -783,7 +786,7 @@ def run(self:_Download, tries=3):
     failed = best = 0
     while True:
         pause = None
-        try: return self.once()
+        try: return self._once()
         except _Final as e: raise e.args[0] from None
         except _Busy as e: problem, pause = e.args
         except no_address as e: raise ValueError(f'not a web address: {self.url[:200]!r} ({e})') from None
@@ -825,7 +828,7 @@ def download_url(url:str,                # http or https address
         part = temp/dest.name
         with open(part, 'w+b') as f:
             coming = _Download(url, f, timeout, total, expected.get('size'), show_progress)
-            coming.run()
+            coming._run()
         try: _check_download(coming, part, expected)
         except ValueError as e:
             raise ValueError(f'{e}. The file from {url} was removed: try again, or report it') from None
@@ -896,7 +899,7 @@ def _manifest(timeout, tries, total):
     "The mirror's list: name -> entry."
     if isinstance(mirror := _mirror(), str):
         f = io.BytesIO()
-        _Download(f'{mirror}manifest.json', f, timeout, total or 60, most=2**24).run(tries)
+        _Download(f'{mirror}manifest.json', f, timeout, total or 60, most=2**24)._run(tries)
         text = f.getvalue()
     else: text = _on_disk(mirror/'manifest.json').read_bytes()
     try: sets = {o['name']: o for o in json.loads(text)['datasets']}
@@ -945,7 +948,8 @@ def _from_mirror(d, found, dest, replace, timeout, total):
     expected = dict(sha256=found.get('sha256'), size=found.get('bytes'))
     if isinstance(mirror := _mirror(), str):
         with beside(dest) as temp: # gone afterwards: unpacked it is enough
-            file_extract(download_url(mirror + found['file'], temp, timeout, total=total, **expected), dest, replace=replace)
+            archive = download_url(mirror + found['file'], temp, timeout, total=total, **expected)
+            file_extract(archive, dest, replace=replace)
         return
     archive = _on_disk(mirror/found['file'])
     try: file_extract(check_file(archive, **expected), dest, replace=replace)

@@ -124,7 +124,8 @@ class DiskCache(MemoryCache):
 def _checksum(index): return zlib.crc32(json.dumps(index).encode())
 
 @patch
-def get(self:DiskCache, i):
+def get(self:DiskCache, i): # position
+    "The item, if it is there and sound."
     with self.lock:
         if self.file is None: return MemoryCache.get(self, i)
         parts = [(part, self._bytes(*part[3:5])) for part in self.index[i]]
@@ -140,7 +141,8 @@ def _tensor(self:DiskCache, a, kind, dtype, shape):
     t = torch.from_numpy(a).view(getattr(torch, dtype)).view(shape)
     return t.as_subclass(getattr(torch_core, kind)) if kind != 'Tensor' else t
 @patch
-def put(self:DiskCache, i, item):
+def put(self:DiskCache, i, item): # position, tuple of tensors
+    "Keep an item; the last one writes the file."
     tensors = isinstance(item, tuple) and all(isinstance(t, torch.Tensor) for t in item)
     if self.file is not None or not tensors: return
     with self.lock: # the last two items may be made by two threads

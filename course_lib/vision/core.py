@@ -395,13 +395,14 @@ def _fetch(url, dest, timeout, preserve_filename):
         suffix = Path(name).suffix.lower() or f'.{im.format.lower()}'
         keep = preserve_filename and name and not (dest/name).exists()
         _write(dest/(name if keep else f'{uuid.uuid4().hex}{suffix}'), lambda part: part.write_bytes(data))
-    except Exception as e: return re.split(r'[.] (?:Find every|Nothing half-made|No internet)', str(e))[0] or type(e).__name__
+    except Exception as e: # why, without the advice that follows
+        return re.split(r'[.] (?:Find every|Nothing half-made|No internet)', str(e))[0] or type(e).__name__
 
 def _bytes_of(url, timeout):
     "What is at an address; of a web server no more than 256 MB, and not longer than 20 times `timeout`."
     if url.startswith('file:'): return _read(url2pathname(urlsplit(url).path))[0]
     f = BytesIO()
-    _Download(url, f, timeout, total=20 * timeout, most=2**28).run(tries=1)
+    _Download(url, f, timeout, total=20 * timeout, most=2**28)._run(tries=1)
     return f.getvalue()
 
 def download_images(dest,             # folder to save in
