@@ -983,8 +983,8 @@ def untar_data(url:str,                    # an entry of `URLs`, or any address 
               )->Path:                     # the folder with the data
     "The folder of a data set: generated (sample mode), from the cache, from the mirror, or downloaded."
     d = _as_source(url)
-    if sample_mode() and d.name in URLs.entries(): return _sample(d, data)
     home, own = Path(base).expanduser() if base else cache_home(), _own_place(d)
+    if sample_mode() and not own and d.name in URLs.entries(): return _sample(d, data)
     dest = (Path(data) if data else home/c_key/own) / d.folder
     if _ready(dest) and not force_download: return dest
     found = os.environ.get('COURSE_LIB_MIRROR') and _on_mirror(d, home/'mirror', timeout, total, force_download or data)
