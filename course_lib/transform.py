@@ -59,6 +59,7 @@ def _table(functions, skip_self):
 # %% ../nbs/library/transform.ipynb #e4b0754d
 class Transform(Configurable, metaclass=_TransformMeta):
     "A function of the values its type hints name, which can be undone, printed, compared and saved."
+    _role, _takes = 'transform', dict(enc='function', dec='function', before_call='function') # in saved files
     order = 0           # place in a `Pipeline`: low numbers first
     split_idx = None    # None: always; 0: in training only; 1: in validation only
     random = False      # does the result depend on chance?
@@ -154,6 +155,7 @@ def as_transform(f):
 
 class Pipeline(Configurable):
     "Transforms one after another, by `order`; `decode` undoes them from the end."
+    _role, _takes = 'transform', dict(funcs=('transform', 'getter', 'function', 'picture'))
     def __init__(self, funcs=None, # transforms, their classes, or functions; one or a list
                  split_idx=None):  # 0 for training, 1 for validation, None for both
         if isinstance(funcs, Pipeline): funcs = funcs.fs

@@ -62,6 +62,7 @@ def _as_class(y, whole): return y.astype('int64') if whole and not pd.api.types.
 # %% ../../nbs/library/apps/table.ipynb #26a2588d
 class Powers(Module, Configurable):
     "A model of logarithms that answers with the amounts themselves."
+    _takes = dict(model='model')
     def __init__(self, model): # its outputs are logarithms
         self.models = nn.ModuleList([model])
     def forward(self, *xs): return self.models[0](*xs).exp()

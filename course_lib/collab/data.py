@@ -244,7 +244,7 @@ def from_csv(cls:CollabDataLoaders,
     return cls.from_df(pd.read_csv(csv), **kwargs)
 
 # %% ../../nbs/library/collab/data.ipynb #04b803e4
-@recipe
+@recipe(role='loaders', takes=dict(procs='transform', targets='transform', sides='data'))
 def empty_ratings(procs,        # fitted steps
                   cat_names,    # columns of user and item
                   cont_names,   # numbers of a rating

@@ -9,6 +9,7 @@ __all__ = ['implicit_losses', 'sample_negatives', 'bce_loss', 'bpr_loss', 'softm
 # %% ../../nbs/library/collab/implicit.ipynb #98ac4008
 import difflib
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -61,13 +62,13 @@ def _from_the_rest(seen, user, n, weights):
     return left.multinomial(n, replacement=True)
 
 # %% ../../nbs/library/collab/implicit.ipynb #0b7609bb
-@register
+@partial(register, role='loss')
 def bce_loss(scores, # bs × items: one that the user has, the others drawn by chance
              targ):  # bs: the place of that one
     "Each score by itself, as the log-odds of *has it*: binary cross entropy."
     return F.binary_cross_entropy_with_logits(scores, F.one_hot(targ, scores.shape[1]).to(scores.dtype))
 
-@register
+@partial(register, role='loss')
 def bpr_loss(scores, # bs × items: one that the user has, the others drawn by chance
              targ):  # bs: the place of that one
     "Each pair: it should be above the drawn one (Bayesian personalised ranking, arXiv:1205.2618)."
@@ -75,7 +76,7 @@ def bpr_loss(scores, # bs × items: one that the user has, the others drawn by c
     others = F.one_hot(targ, scores.shape[1]) == 0
     return -F.logsigmoid(lead[others]).mean()
 
-@register
+@partial(register, role='loss')
 def softmax_loss(scores, # bs × items: one that the user has, the others drawn by chance
                  targ):  # bs: the place of that one
     "All of them: which one is it? Cross entropy, with the drawn items in the place of all."
@@ -201,7 +202,7 @@ def lists_of(learn, # a learner of an `ImplicitDataLoaders`; or any with `dls` a
     with torch.no_grad(): return rank_metrics(learn.model.scores, learn.dls.held_out, learn.dls.seen, k)
 
 # %% ../../nbs/library/collab/implicit.ipynb #75c39ca7
-@register
+@partial(register, role='learner')
 class ImplicitLearner(Learner):
     "A learner whose scores make lists."
 
@@ -292,7 +293,7 @@ def recommend_to(self:ImplicitLearner, items, # names: what somebody has
     return _listed(scores, n, out, self.dls)
 
 # %% ../../nbs/library/collab/implicit.ipynb #77f3e11f
-@recipe
+@recipe(role='loaders')
 def empty_log(users:list,      # names
               items:list,      # names
               user_name:str,   # column

@@ -10,7 +10,7 @@ __all__ = ['image_extensions', 'Splitter', 'get_files', 'get_image_files', 'get_
            'OneHotEncode', 'EncodedMultiCategorize', 'RegressionSetup', 'ToTensor', 'IntToFloatTensor', 'Normalize']
 
 # %% ../../nbs/library/data/transforms.ipynb #f0c3fd64
-import mimetypes, os, re
+import inspect, mimetypes, os, re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -70,6 +70,7 @@ def parent_label(o)->str: # a path
 
 class RegexLabeller(Configurable):
     "The first group of a regular expression, searched in the name."
+    _role = 'getter'
     def __init__(self, pat:str, # pattern with one group
                  match:bool=False): # must it fit from the very start?
         self.pat, self.match, self.pattern = pat, match, re.compile(pat)
@@ -92,6 +93,7 @@ class _OfAttr: # a class, for functions made in functions cannot be sent to anot
 # %% ../../nbs/library/data/transforms.ipynb #092de2f7
 class ColReader(Configurable):
     "Reads one or more columns of a row."
+    _role = 'getter'
     def __init__(self, cols,            # name or position of a column, or a list of them
                  pref='',               # put in front of the value (a folder, say)
                  suff:str='',           # put behind it (an ending, say)
@@ -121,16 +123,22 @@ def _cell(row, col):
 
 class ItemGetter(Configurable):
     "Reads one place of a tuple."
+    _role = 'getter'
     whole = True # as a transform, too, it gets the tuple and not its parts
     def __init__(self, i): self.i = i # position
     def __call__(self, o): return o[self.i]
 
 class AttrGetter(Configurable):
-    "Reads one attribute, or `default` where it is missing."
+    "Reads one attribute that is a value, or `default` where it is missing."
+    _role = 'getter'
     def __init__(self, nm:str,      # name of the attribute
                  default=None):     # where an item lacks it
+        if nm.startswith('_'): raise ValueError(f'{nm!r} is private: an AttrGetter reads what an item shows')
         self.nm, self.default = nm, default
-    def __call__(self, o): return getattr(o, self.nm, self.default)
+    def __call__(self, o):
+        value = getattr(o, self.nm, self.default)
+        if inspect.isroutine(value): raise ValueError(f'{self.nm!r} of {type(o).__name__} is a method, not a value')
+        return value
 
 # %% ../../nbs/library/data/transforms.ipynb #037b2581
 Splitter = Callable[[Iterable], tuple] # items -> (train positions, valid positions)

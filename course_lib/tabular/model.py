@@ -63,6 +63,7 @@ def _is_plain(e, size):
 # %% ../../nbs/library/tabular/model.ipynb #e426bbd3
 class TabularModel(Module, Configurable):
     "Embeddings for categories, beside the numbers, then linear layers."
+    _takes = dict(act_cls='activation', kwargs='activation')
     def __init__(self,
                  emb_szs:list,           # (values, size) for each category
                  n_cont:int,             # how many numbers
@@ -107,7 +108,8 @@ class TabularModel(Module, Configurable):
         return {**made, 'act_cls': act if isinstance(act, type) else type(act)}
 
 # %% ../../nbs/library/tabular/model.ipynb #8d50d653
-for _act in (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid): register(_act)
+for _act in (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid):
+    register(_act, role='activation')
 
 # %% ../../nbs/library/tabular/model.ipynb #ec94234b
 def tabular_config(embed_p:float=0.,    # dropout of the embeddings' numbers

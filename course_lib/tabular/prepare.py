@@ -234,7 +234,7 @@ class PreparedLoaders(TabularDataLoaders):
         return {'$new': name_of(prepared_table), 'args': dict(table=TabularDataLoaders.to_config(self),
                                                               prepare=to_config(self.prepare))}
 
-@recipe
+@recipe(role='loaders', takes=dict(table='loaders', prepare='data'))
 def prepared_table(table,   # loaders
                    prepare, # a `Preparation`
                   )->PreparedLoaders:

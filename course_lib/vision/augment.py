@@ -248,7 +248,7 @@ def _matrix(n, nine):
 
 class AffineCoordTfm(RandTransform):
     "Several geometric changes in one look at the picture; masks and points move along."
-    order = 30
+    order, _takes = 30, dict(tfms='transform', draw='function', draw_x='function', draw_y='function')
     def __init__(self,
                  tfms=None, # transforms of this kind, in order
                  size=None, # pixels of the result, or (height, width) (default: as before)
@@ -376,7 +376,7 @@ class Warp(_Change):
 # %% ../../nbs/library/vision/augment.ipynb #07b0286c
 class LightingTfm(RandTransform):
     "Several changes of light and colour at once."
-    order = 40
+    order, _takes = 40, dict(tfms='transform', draw='function')
     def __init__(self, tfms=None): # transforms of this kind, in order
         super().__init__()
         self.tfms = L(tfms)

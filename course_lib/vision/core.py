@@ -147,6 +147,7 @@ def _decode(im, name, kind, full_size):
 # %% ../../nbs/library/vision/core.ipynb #a94d3e20
 class PILImage(Image.Image):
     "A picture in memory: red, green and blue, 8 bits each."
+    _role = 'picture' # in saved files
     _kind, _tensor_cls, _show_args, _todo = 'RGB', TensorImage, {}, None
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -222,10 +223,12 @@ def __repr__(self:PILImage): return f'{type(self).__name__} mode={self.mode} siz
 # %% ../../nbs/library/vision/core.ipynb #fbd21745
 class PILImageBW(PILImage):
     "A grey picture: one channel, 8 bits."
+    _role = 'picture' # in saved files
     _kind, _tensor_cls, _show_args = 'L', TensorImageBW, {'cmap': 'gray'}
 
 class PILMask(PILImage):
     "A class number for every pixel, 0–255."
+    _role = 'picture' # in saved files
     _kind, _tensor_cls, _show_args = 'mask', TensorMask, {'cmap': 'tab20', 'alpha': 0.5, 'interpolation': 'nearest'}
 
 # %% ../../nbs/library/vision/core.ipynb #745b3212

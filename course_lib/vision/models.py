@@ -88,7 +88,7 @@ def register_arch(name:str,       # as `vision_learner(dls, name)` will know it
         if name in archs: raise ValueError(f'there is an architecture {name!r} already: choose another name')
         archs[name] = build
         model_meta[build] = dict(cut=cut, split=split, stats=stats, weights=weights)
-        return register(build, name)
+        return register(build, name, role='arch')
     return add
 
 # %% ../../nbs/library/vision/models.ipynb #79fc14dc
