@@ -293,16 +293,17 @@ def new_folder(dest:str|Path,      # the folder to make
     dest = Path(dest)
     sweep(dest.parent, dest.name)
     with beside(dest) as temp:
-        filled, old = temp/'new', temp/'old'
+        filled = temp/'new'
         filled.mkdir()
         yield filled
-        if replace:
-            with suppress(FileNotFoundError): dest.rename(old)
-        try: filled.rename(dest)
-        except OSError:
-            if dest.is_dir(): return # somebody else was faster: theirs is as good
-            if old.exists(): old.rename(dest)
-            raise
+        for i in range(10): # others may be replacing it at the same time
+            if replace:
+                with suppress(FileNotFoundError): dest.rename(temp/f'old{i}')
+            try: return filled.rename(dest)
+            except OSError as e: failed = e
+            if not replace and dest.is_dir(): return # somebody else was faster: theirs is as good
+        for old in sorted(temp.glob('old*'))[-1:]: old.rename(dest)
+        raise failed
 
 # %% ../../nbs/library/data/external.ipynb #82fe4a96
 @contextmanager
