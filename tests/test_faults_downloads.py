@@ -328,6 +328,36 @@ def test_addresses_never_touch_other_sets(server, home):
     print(f'\n{len(addresses)} addresses')
 
 
+def test_pictures_and_weights_come_the_same_way(server, home, tmp_path, capsys):
+    "What `download_images` and the trained weights ask for may fail in as many ways: nothing hangs, nothing half-made is kept."
+    from course_lib.vision.core import download_images
+    from course_lib.vision.models import _fetch
+    f = io.BytesIO()
+    __import__('PIL.Image').Image.new('RGB', (400, 300), 'red').save(f, 'BMP')
+    picture = f.getvalue()
+    def other_file(kind):
+        def send(r):
+            whole = r.file
+            r.file = lambda data=picture, *lines, **more: whole(picture if data in (good, other) else data, *lines, **more)
+            kinds[kind][0](r)
+        return send
+    some = [k for k in kinds if len(kinds[k]) == 2]
+    for k in some: faults['p_' + re.sub(r'\W', '_', k)] = other_file(k)
+    urls = [f'{server.web}/p_{re.sub(chr(92) + "W", "_", k)}/{i}.bmp' for i, k in enumerate(some)]
+    start = time.monotonic()
+    failed = dict(download_images(tmp_path/'pics', urls=urls, n_workers=40, timeout=0.2, preserve_filename=True))
+    assert time.monotonic() - start < 20
+    assert f'{server.web}/p_all_is_well/0.bmp' not in failed and len(failed) > 40
+    assert all(len(why) > 10 and 'COURSE_LIB' not in why for why in failed.values())
+    got = sorted(p.name for p in (tmp_path/'pics').iterdir())
+    assert got == sorted(u.rsplit('/', 1)[1] for u in urls if u not in failed)
+    assert all((tmp_path/'pics'/name).read_bytes() == picture for name in got)
+    print(f'\n{len(urls)} servers of pictures, {len(failed)} failed')
+    for kind in ('hangs_up_at_once', 'a_page_as_archive', 'cut_at_the_same_place__always', 'status_404', 'all_is_well'):
+        with pytest.raises(FileNotFoundError, match='pretrained=False'): _fetch('resnet', tmp_path/'net-12345678.pth', f'{server.web}/{kind}/net-12345678.pth')
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != 'cache') == ['pics']
+
+
 # --------------------------------------------------------------------------------------------------------- the mirror
 def test_a_mirror_that_fails(server, home, tmp_path, monkeypatch):
     "`timeout` counts with a mirror too; what was unpacked from it is used when it is away, even from a read-only cache."

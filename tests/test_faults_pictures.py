@@ -94,6 +94,13 @@ def test_pipes_and_devices_are_no_pictures(tmp_path):
     assert sorted(p.name for p in (tmp_path/'small').iterdir()) == ['cat.jpg', 'linked.jpg']
 
 
+def test_a_program_is_no_picture(tmp_path):
+    "Pillow hands PostScript to another program, whatever the file is called."
+    (tmp_path/'a.jpg').write_bytes(file_of(cat, 'EPS'))
+    with pytest.raises(ValueError, match='PostScript'): v.PILImage.create(tmp_path/'a.jpg')
+    assert not v.verify_image(tmp_path/'a.jpg')
+
+
 @pytest.mark.parametrize('w, h', [(60_000, 1), (1, 60_000), (60_000, 3), (7, 9_000), (20_000, 40), (900, 30)])
 @pytest.mark.parametrize('size', [64, (32, 96)])
 def test_very_long_pictures(w, h, size):

@@ -678,11 +678,9 @@ def _stream(url, headers, timeout, patience):
     def work(): # reading may hang for ever: here nobody has to wait for it
         try:
             for r in _answers(url, timeout, headers): answers.append(r); put(r)
-            n, start = 2**12, time.monotonic()
-            while not stop.is_set() and (piece := r.raw.read(n, decode_content=False)):
-                put(piece)
-                took, start = time.monotonic() - start, time.monotonic()
-                n = min(n * 2, 2**18) if took < 0.1 else max(n // 8, 2**12)
+            read = getattr(r.raw, 'read1', None) or r.raw.read # read1 takes what is there (urllib3 2)
+            n = 2**12 if read == r.raw.read else 2**16
+            while not stop.is_set() and (piece := read(n, decode_content=False)): put(piece)
             put(None)
         except Exception as e: put(e)
         finally:
@@ -764,8 +762,10 @@ def _once(self:_Download):
     quiet = {} if self.progress else dict(disable=True) # else the environment decides (TQDM_DISABLE)
     name, stream = _file_name(self.url), _stream(self.url, headers, self.timeout, self.left)
     with closing(stream), tqdm(desc=name, unit='B', unit_scale=True, **quiet) as bar:
+        seen, since = f.tell(), time.monotonic()
         for got in stream:
-            if self.left() < 0: raise TimeoutError
+            if not seen <= f.tell() < seen + 4096: seen, since = f.tell(), time.monotonic()
+            if self.left() < 0 or time.monotonic() > since + self.timeout + 1: raise TimeoutError
             if not isinstance(got, bytes):
                 if got.is_redirect: continue
                 self.begin(got, have)

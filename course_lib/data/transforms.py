@@ -42,12 +42,12 @@ def get_files(path,                # folder to look in
     found = []
     for i, (here, dirs, names) in enumerate(os.walk(path, followlinks=followlinks)):
         dirs[:] = [d for d in sorted(dirs) if recurse and not d.startswith('.') and (not folders or i or d in folders)]
-        if i or not folders: found += [Path(here)/n for n in names if _wanted(here, n, endings)]
+        if not i and folders: continue
+        odd = {o.name for o in os.scandir(here) if not o.is_file() and os.path.exists(o.path)}
+        found += [Path(here)/n for n in names if not n.startswith('.') and _wanted(n, endings) and n not in odd]
     return L(sorted(found))
 
-def _wanted(folder, name, endings):
-    if name.startswith('.') or endings is not None and os.path.splitext(name)[1].lower() not in endings: return False
-    return os.path.isfile(place := os.path.join(folder, name)) or not os.path.exists(place) # or a link to nothing
+def _wanted(name, endings): return endings is None or os.path.splitext(name)[1].lower() in endings
 
 def get_image_files(path,              # folder to look in
                     recurse:bool=True, # look into sub-folders too

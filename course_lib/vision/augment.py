@@ -120,8 +120,9 @@ class Resize(RandTransform):
         self.hw = self.size if x is None else self.scaled(*x.shape[-2:])
 
     def too_long(self, h, w):
-        "Would scaling make much more of it than the target needs, and than there is?"
-        return math.prod(self.scaled(h, w)) > max(16 * math.prod(self.size), h * w)
+        "Would scaling enlarge it, to more than 16 times the pixels that the target needs?"
+        a, b = h / self.size[0], w / self.size[1]
+        return min(a, b) < 1 and max(a, b) > 16 * min(a, b) and self.method == ResizeMethod.Crop
 
     def fixed(self, x):
         "The part without chance: scale a PIL picture."

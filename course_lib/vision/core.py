@@ -46,10 +46,12 @@ def _read(f):
 def _header(data, name):
     "The opened picture: its size and format are known, its pixels are not decoded yet."
     if not data: raise _unreadable(name, 'is empty (0 bytes)')
-    try: return JpegImageFile(BytesIO(data)) if data[:3] == b'\xff\xd8\xff' else Image.open(BytesIO(data))
+    try: im = JpegImageFile(BytesIO(data)) if data[:3] == b'\xff\xd8\xff' else Image.open(BytesIO(data))
     except Image.DecompressionBombError as e:
         raise ValueError(f'{name} is too big: {str(e).split(",")[0]}. {_allow}') from None
     except Exception as e: raise _unreadable(name, f'is not a picture: it begins with {data[:12]!r}') from e
+    if im.format == 'EPS': raise _unreadable(name, 'is a program that draws (PostScript), not a picture')
+    return im
 
 # %% ../../nbs/library/vision/core.ipynb #42f02a8b
 _allow = 'If you trust it and have the memory, set PIL.Image.MAX_IMAGE_PIXELS = None.'
