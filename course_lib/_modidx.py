@@ -2584,6 +2584,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'course_lib/learner_io.py'),
                                        'course_lib.learner_io.check_note': ( 'library/learner_io.html#check_note',
                                                                              'course_lib/learner_io.py'),
+                                       'course_lib.learner_io.check_object': ( 'library/learner_io.html#check_object',
+                                                                               'course_lib/learner_io.py'),
                                        'course_lib.learner_io.check_size': ( 'library/learner_io.html#check_size',
                                                                              'course_lib/learner_io.py'),
                                        'course_lib.learner_io.digest': ('library/learner_io.html#digest', 'course_lib/learner_io.py'),

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['whole_file', 'write_tensors', 'digest', 'read_tensors', 'opt_tensors', 'opt_state', 'load_opt', 'check_fit',
-           'model_file', 'refusals', 'nn_recipe', 'check_model', 'build', 'check_size', 'loss_recipe', 'check_loss',
-           'build_loss', 'check_note', 'load_learner', 'NoData', 'chance', 'set_chance']
+           'model_file', 'refusals', 'nn_recipe', 'check_object', 'check_model', 'build', 'check_size', 'loss_recipe',
+           'check_loss', 'build_loss', 'check_note', 'load_learner', 'NoData', 'chance', 'set_chance']
 
 # %% ../nbs/library/learner_io.ipynb #10cd02e0
 import errno, glob, hashlib, inspect, json, os, random, re, shutil, socket, threading, time
@@ -295,7 +295,7 @@ def _read_off(m):
     return {k: v is not None and v is not False if k == 'bias' else v for k, v in args.items()}
 
 _layers = 'activation adaptive batchnorm channelshuffle conv dropout embedding flatten fold instancenorm linear'.split()
-_layers += 'normalization padding pixelshuffle pooling rnn sparse transformer upsampling'.split()
+_layers += 'normalization padding pixelshuffle pooling rnn sparse upsampling'.split() # transformers copy layers without end
 
 def _layer(name, homes=_layers):
     "A layer of PyTorch that a file may name; no containers of somebody's code, nothing that waits for its first batch."
@@ -305,9 +305,14 @@ def _layer(name, homes=_layers):
     if known and cls.__module__.startswith('torch.nn.modules.') and cls.__module__.split('.')[-1] in homes: return cls
     raise ValueError(f'{name!r} is no layer of PyTorch that a file may name')
 
+def check_object(c, roles, where:str): # JSON; role or roles; for the message
+    "ValueError unless `c` is an object of one of these roles."
+    if not isinstance(c, dict): raise ValueError(f'{where}: {str(c)[:60]!r} is no {roles if isinstance(roles, str) else roles[0]}')
+    check_config(c, roles, where)
+
 def check_model(c, homes=_layers): # what `nn_recipe` gave
     "ValueError unless `c` is the recipe of a model: of ours, or of PyTorch's layers with plain values as arguments."
-    if not isinstance(c, dict) or '$nn' not in c: return check_config(c, 'model', 'the model')
+    if not isinstance(c, dict) or '$nn' not in c: return check_object(c, 'model', 'the model')
     cls, args = _layer(c['$nn'], homes), c.get('args', {})
     if c['$nn'] in ('Sequential', 'ModuleList'):
         for _, o in c['layers']: check_model(o, homes)
@@ -408,9 +413,9 @@ def loss_recipe(loss)->dict: # None: it cannot be written down
 def check_loss(c): # what `loss_recipe` gave
     "ValueError unless `c` names a loss."
     if isinstance(c, dict) and '$f' in c:
-        if c['$f'] not in _torch_losses: raise ValueError(f'{c["$f"]!r} is no loss of torch.nn.functional')
+        if not isinstance(c['$f'], str) or c['$f'] not in _torch_losses: raise ValueError(f'{c["$f"]!r} is no loss of torch.nn.functional')
     elif isinstance(c, dict) and '$nn' in c: check_model(c, ['loss'])
-    elif c is not None: check_config(c, ('loss', 'function', 'model'), 'the loss')
+    elif c is not None: check_object(c, ('loss', 'function', 'model'), 'the loss')
 
 def build_loss(c): # what `loss_recipe` gave
     "The loss function again; one that explains itself when there was none."
@@ -439,11 +444,10 @@ def check_note(note:dict): # of an exported learner
         import_module(name)
     check_model(note['model'])
     check_loss(note['loss'])
-    if note['dls'] is not None: check_config(note['dls'], 'loaders', 'the data')
-    check_config(note['cbs'], 'callback', 'the callbacks')
-    check_config(note['metrics'], _metrics, 'the metrics')
-    for part in ('cbs', 'metrics'):
+    if note['dls'] is not None: check_object(note['dls'], 'loaders', 'the data')
+    for part, roles in (('cbs', 'callback'), ('metrics', _metrics)):
         if not isinstance(note[part], list): raise ValueError(f'{part} is no list')
+        for c in note[part]: check_object(c, roles, f'the {part}')
     name, n = note['learner'], note['n_inp']
     if not isinstance(name, str) or name in registry and role_of(name) != 'learner': raise ValueError(f'{name!r} is no learner')
     if n is not None and not (type(n) is int and 0 < n < 100): raise ValueError(f'n_inp is {n!r}')

@@ -184,6 +184,8 @@ def _check_object(tag, c, accepts, where, ours, depth):
     spread = any(p.kind == p.VAR_KEYWORD for p in params.values())
     for k, v in args.items():
         if k not in params and not spread: raise ValueError(f'{where}: {name} has no argument {k!r}')
+        if k in ('pretrained', 'weights') and v:
+            raise ValueError(f'{where}: {name}({k}=…) asks for other weights than those in the file')
         if k in params: _check_type(v, params[k], f'{where}: {name}({k}=…)')
         check_config(v, takes.get(k, ()), f'{where}: {name}({k}=…)', ours, depth + 1)
 
@@ -258,6 +260,7 @@ def recipe(f=None,           # a function that builds an object
     def wrapped(*args, **kwargs):
         result = f(*args, **kwargs)
         made = _bound(sig, args, kwargs)
+        made |= {k: v for k, v in dict(pretrained=False, weights=None).items() if k in made} # a file brings its weights
         try: result.config = {'$new': name_of(wrapped), 'args': {k: to_config(v) for k, v in made.items()}}
         except TypeError as e: result.config = {'$unsaved': str(e)} # usable; only saving will complain
         return result

@@ -59,7 +59,7 @@ def _table(functions, skip_self):
 # %% ../nbs/library/transform.ipynb #e4b0754d
 class Transform(Configurable, metaclass=_TransformMeta):
     "A function of the values its type hints name, which can be undone, printed, compared and saved."
-    _role, _takes = 'transform', dict(enc='function', dec='function', before_call='function') # in saved files
+    _role, _takes = 'transform', {k: ('function', 'getter', 'picture') for k in ('enc', 'dec', 'before_call')}
     order = 0           # place in a `Pipeline`: low numbers first
     split_idx = None    # None: always; 0: in training only; 1: in validation only
     random = False      # does the result depend on chance?

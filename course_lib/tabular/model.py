@@ -39,10 +39,11 @@ def get_emb_sz(to,                         # `TabularPandas` or `TabularDataLoad
 def _places(emb_szs, most=500_000):
     "Where to look when tables lie end to end: column, width and first place of each number; None for large tables."
     if not 1 < sum(n * size for n, size in emb_szs) < most: return None
-    values, widths = torch.tensor(emb_szs).T
-    starts = (values * widths).cumsum(0) - values * widths
-    first = torch.cat([start + torch.arange(w) for start, w in zip(starts, widths)])
-    col = torch.repeat_interleave(torch.arange(len(widths)), widths)
+    with torch.device('cpu'): # wherever the model is built
+        values, widths = torch.tensor(emb_szs).T
+        starts = (values * widths).cumsum(0) - values * widths
+        first = torch.cat([start + torch.arange(w) for start, w in zip(starts, widths)])
+        col = torch.repeat_interleave(torch.arange(len(widths)), widths)
     return list(emb_szs), values, col, widths[col], first
 
 def look_up(embeds,      # embeddings, one a category

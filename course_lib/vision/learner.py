@@ -7,7 +7,7 @@ __all__ = ['cnn_learner', 'create_head', 'head_defaults', 'VisionModel', 'create
            'slow_norms', 'vision_learner', 'trained_head']
 
 # %% ../../nbs/library/vision/learner.ipynb #2882943f
-import functools, math
+import functools, inspect, math
 from collections.abc import Callable
 from itertools import pairwise
 import torch
@@ -92,14 +92,15 @@ for _how in ('kaiming_normal_', 'kaiming_uniform_', 'xavier_normal_', 'xavier_un
     register(getattr(nn.init, _how), role='init')
 
 def _known_by_name(f):
-    "Note the architecture by name, and that the weights will come from elsewhere."
+    "Note the architecture by name, and the head that goes with trained weights or with none."
     @functools.wraps(f)
     def wrapped(arch, n_out, *args, **kwargs):
         model = f(arch if isinstance(arch, nn.Module) else get_arch(arch), n_out, *args, **kwargs)
         if 'args' in model.config:
-            made = model.config['args']
-            made.update({k: v for k, v in head_defaults(made['pretrained']).items() if made[k] is None})
-            made.update(pretrained=False, weights=None)
+            asked, made = inspect.signature(f).bind(arch, n_out, *args, **kwargs), model.config['args']
+            asked.apply_defaults()
+            usual = head_defaults(asked.arguments['pretrained'])
+            made.update({k: v for k, v in usual.items() if made[k] is None})
         return model
     return wrapped
 
