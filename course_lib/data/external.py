@@ -723,7 +723,8 @@ class _Download:
         self.url, self.f, self.timeout, self.total = str(url), f, timeout or 10, total
         self.most, self.progress, self.start = most, progress, time.monotonic()
         self.size = self.mark = self.coding = None
-        self.kind = ''
+        self.kind, self.place = '', Path(getattr(f, 'name', _file_name(self.url)))
+        self.room = shutil.disk_usage(self.place.parent).free * 9 // 10 if hasattr(f, 'name') else float('inf')
 
     def left(self): # seconds: by default an hour, and one for each 20 kB
         return self.start + (self.total or 3600 + (self.size or 0) / 20_000) - time.monotonic()
@@ -745,10 +746,14 @@ class _Download:
         self.f.seek(at); self.f.truncate()
         self.size, self.kind = size, h.get('Content-Type', '').strip().lower()
         self.mark = mark if self.coding == 'identity' else None
-        if self.most and (size or 0) > self.most: self.too_much(size)
+        self.check_room(size or 0)
 
-    def too_much(self, n):
-        raise _Final(ValueError(f'{_file_name(self.url)} has {n:,} bytes or more instead of {self.most:,}'))
+    def check_room(self, n):
+        "Can and may the file have `n` bytes? A tenth of the free disk is left free."
+        if self.most and n > self.most:
+            raise _Final(ValueError(f'{_file_name(self.url)} has {n:,} bytes or more instead of {self.most:,}'))
+        if n > self.room:
+            with _writing(self.place): raise OSError(errno.ENOSPC, 'no space')
 
 # %% ../../nbs/library/data/external.ipynb #new82
 @patch
@@ -771,9 +776,9 @@ def _once(self:_Download):
                 self.begin(got, have)
                 bar.total, bar.n = self.size, f.tell()
                 continue
-            with _writing(name): f.write(got)
+            self.check_room(f.tell() + len(got))
+            with _writing(self.place): f.write(got)
             bar.update(len(got))
-            if self.most and f.tell() > self.most: self.too_much(f.tell())
     if self.size is not None and f.tell() != self.size:
         raise ConnectionError(f'only {f.tell():,} of {self.size:,} bytes came')
 
@@ -802,6 +807,7 @@ def _run(self:_Download, tries=3):
         elif left <= pause: problem = f'it took longer than {time.monotonic() - self.start:,.0f} s'
         elif failed < tries:
             if self.mark and have: print(f'{_file_name(self.url)}: connection lost, going on at {have:,} bytes')
+            if asked > 1: print(f'{_file_name(self.url)}: {problem}, the server asks to come back in {asked:,.0f} s')
             time.sleep(max(0, pause))
             continue
         raise RuntimeError(f'could not download {self.url} ({problem}). Nothing half-made was kept. {_no_net}')
