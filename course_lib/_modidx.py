@@ -4098,6 +4098,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'course_lib/vision/models.py'),
                                           'course_lib.vision.models._set_first_conv': ( 'library/vision/models.html#_set_first_conv',
                                                                                         'course_lib/vision/models.py'),
+                                          'course_lib.vision.models._split': ( 'library/vision/models.html#_split',
+                                                                               'course_lib/vision/models.py'),
                                           'course_lib.vision.models._split_at': ( 'library/vision/models.html#_split_at',
                                                                                   'course_lib/vision/models.py'),
                                           'course_lib.vision.models._timm': ( 'library/vision/models.html#_timm',

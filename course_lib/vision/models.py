@@ -15,7 +15,7 @@ __all__ = ['archs', 'model_meta', 'resnet_split', 'half_split', 'resnet18', 'res
            'adapt_channels', 'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body']
 
 # %% ../../nbs/library/vision/models.ipynb #457719e5
-import contextlib, difflib, importlib, inspect, itertools, re, sys
+import contextlib, difflib, functools, importlib, inspect, itertools, re, sys
 from collections.abc import Callable
 from pathlib import Path
 import torch
@@ -118,15 +118,15 @@ register_arch('efficientnet_lite0', cut=-3, split=efficientnet_lite0_split, stat
               weights=lite0_weights)(efficientnet_lite0);
 
 # %% ../../nbs/library/vision/models.ipynb #be08785f
-def _split_at(n, inner=False):
-    "A splitter with the border before child `n` of the body (`inner`: of the body's first child); None: in the middle."
-    def split(m):
-        body = m[0][0] if inner else m[0]
-        at = len(body) // 2 if n is None else n
-        first, second = params(body[:at]), params(body[at:])
-        rest = params(m[0][1:]) if inner else []
-        return [first, second + rest, params(m[1:])]
-    return split
+def _split(m, n, inner):
+    "Groups of layers, the border before child `n` of the body (`inner`: of the body's first child); None: in the middle."
+    body = m[0][0] if inner else m[0]
+    at = len(body) // 2 if n is None else n
+    first, second = params(body[:at]), params(body[at:])
+    rest = params(m[0][1:]) if inner else []
+    return [first, second + rest, params(m[1:])]
+
+def _split_at(n, inner=False): return functools.partial(_split, n=n, inner=inner) # can be sent to another process
 
 resnet_split = _split_at(6)
 half_split = _split_at(None, inner=True)
