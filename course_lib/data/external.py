@@ -268,7 +268,7 @@ def sweep(folder:Path, # where something was being made
             shutil.rmtree(o, ignore_errors=True)
             os.close(handle)
 
-# %% ../../nbs/library/data/external.ipynb #new38
+# %% ../../nbs/library/data/external.ipynb #c12e9770
 @contextmanager
 def beside(dest:str|Path)->Iterator[Path]: # what is to be made
     "An empty hidden folder next to `dest` to make it in; afterwards the folder is gone."
@@ -379,7 +379,7 @@ def _pieces(f):
         data = unpacker.unused_data.lstrip(b'\0')
         while not data and (next_one := more()): data = next_one.lstrip(b'\0')
 
-# %% ../../nbs/library/data/external.ipynb #new50
+# %% ../../nbs/library/data/external.ipynb #e96d1f66
 def _exactly(f, n):
     if len(data := f.read(n)) < n: raise EOFError('it is cut short')
     return data
@@ -414,7 +414,7 @@ def _tar_headers(f):
         m.size, notes = int(size), {}
         yield m
 
-# %% ../../nbs/library/data/external.ipynb #new52
+# %% ../../nbs/library/data/external.ipynb #0826b5ae
 def _tar_content(f, size):
     "Pieces of the content that comes next; all of them must be taken."
     for left in range(size, 0, -2**20): yield _exactly(f, min(left, 2**20))
@@ -445,7 +445,7 @@ class _Flow(io.RawIOBase):
         b[:n], self.rest = self.rest[:n], self.rest[n:]
         return n
 
-# %% ../../nbs/library/data/external.ipynb #new54
+# %% ../../nbs/library/data/external.ipynb #70a85688
 def _zip_list(archive, spend_all):
     "How many members the list at the end of a zip file has; refuses lists that fill the memory."
     with open(archive, 'rb') as f:
@@ -474,7 +474,7 @@ def _zip_members(archive, spend, spend_all=False):
             if m.is_dir() and m.file_size: raise ValueError(f'{archive.name} refused: a folder with content')
             yield m.filename, None if m.is_dir() else _zip_content(f, m, spend)
 
-# %% ../../nbs/library/data/external.ipynb #new55
+# %% ../../nbs/library/data/external.ipynb #a8d19ea5
 def _zip_unpacker(m, f):
     "What unpacks the member `m`, whose bytes come next in `f`; None if it is not packed."
     import bz2, lzma
@@ -570,7 +570,7 @@ def check_format(path:str|Path, # the file
     if ending == 'csv' and start[:1] == b'{' and len(head) < 2**12: refuse('is a message of the server, not a table')
     return path
 
-# %% ../../nbs/library/data/external.ipynb #new59
+# %% ../../nbs/library/data/external.ipynb #fc5cae4a
 def file_extract(fname:str|Path,     # .tgz, .tar.*, .zip; a .csv, .txt, .csv.gz … is copied as it is
                  dest:str|Path=None, # folder to make; by default beside the archive, named like it
                  max_bytes:int=None, # refuse to unpack more; by default 100 times the archive and 100 MB
@@ -668,7 +668,7 @@ def _answers(url, timeout, headers):
 
 class _Final(Exception): "Holds an error that no further try will mend."
 
-# %% ../../nbs/library/data/external.ipynb #new79
+# %% ../../nbs/library/data/external.ipynb #cb71d068
 def _stream(url, headers, timeout, patience):
     "The answers of the server, then pieces of the file; TimeoutError if the next one takes too long."
     pipe, stop, answers, got = queue.Queue(8), threading.Event(), [], ''
@@ -716,7 +716,7 @@ def _refused(url, code):
     if code in (401, 403, 407): return RuntimeError(f'{url} may not be had (status {code}): it asks for a log-in')
     return FileNotFoundError(f'no {url} there (status {code}): check the address. {_no_net}')
 
-# %% ../../nbs/library/data/external.ipynb #new81
+# %% ../../nbs/library/data/external.ipynb #177166d2
 class _Download:
     "One file on its way: where it goes, how much of it there will be, and the mark by which to know its rest."
     def __init__(self, url, f, timeout=10, total=None, most=None, progress=False):
@@ -755,7 +755,7 @@ class _Download:
         if n > self.room:
             with _writing(self.place): raise OSError(errno.ENOSPC, 'no space')
 
-# %% ../../nbs/library/data/external.ipynb #new82
+# %% ../../nbs/library/data/external.ipynb #128ecb96
 @patch
 def _once(self:_Download):
     "One try; returns only when all is there."
@@ -772,6 +772,7 @@ def _once(self:_Download):
             if not seen <= f.tell() < seen + 4096: seen, since = f.tell(), time.monotonic()
             if self.left() < 0 or time.monotonic() > since + self.timeout + 1: raise TimeoutError
             if not isinstance(got, bytes):
+                since = time.monotonic()
                 if got.is_redirect: continue
                 self.begin(got, have)
                 bar.total, bar.n = self.size, f.tell()
@@ -782,7 +783,7 @@ def _once(self:_Download):
     if self.size is not None and f.tell() != self.size:
         raise ConnectionError(f'only {f.tell():,} of {self.size:,} bytes came')
 
-# %% ../../nbs/library/data/external.ipynb #new83
+# %% ../../nbs/library/data/external.ipynb #786f5249
 @patch
 def _run(self:_Download, tries=3):
     "Get the file; give up, with one clear line, after `tries` tries in a row that bring little new."

@@ -120,7 +120,7 @@ class DiskCache(MemoryCache):
         try: return f() or True
         except (OSError, RuntimeError) as e: print(f'Note: pictures cannot be kept in {self.bytes_at.parent}: {e}')
 
-# %% ../../nbs/library/data/load.ipynb #new22
+# %% ../../nbs/library/data/load.ipynb #adb7fefe
 def _checksum(index): return zlib.crc32(json.dumps(index).encode())
 
 @patch
@@ -153,7 +153,7 @@ def put(self:DiskCache, i, item): # position, tuple of tensors
 @patch
 def __len__(self:DiskCache): return self.n if self.file is not None else len(self.items)
 
-# %% ../../nbs/library/data/load.ipynb #new23
+# %% ../../nbs/library/data/load.ipynb #c16a9559
 @patch
 def _write(self:DiskCache):
     sweep(self.bytes_at.parent, self.bytes_at.name)

@@ -104,7 +104,7 @@ def _on_white(im, kind):
         return Image.alpha_composite(Image.new('RGBA', part.size, 'white'), part).convert(kind)
     return _by_strips(im, solid, kind)
 
-# %% ../../nbs/library/vision/core.ipynb #new21
+# %% ../../nbs/library/vision/core.ipynb #2b3e6310
 def _class_numbers(im):
     "One 8-bit number a pixel, as stored."
     a = np.array(im)

@@ -119,7 +119,7 @@ register_arch('efficientnet_lite0', cut=-3, split=efficientnet_lite0_split, stat
 
 # %% ../../nbs/library/vision/models.ipynb #be08785f
 def _split(m, n, inner):
-    "Groups of layers, the border before child `n` of the body (`inner`: of the body's first child); None: in the middle."
+    "Layer groups, the border before child `n` of the body (`inner`: of the body's first child); None: in the middle."
     body = m[0][0] if inner else m[0]
     at = len(body) // 2 if n is None else n
     first, second = params(body[:at]), params(body[at:])
