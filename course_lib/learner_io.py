@@ -28,7 +28,8 @@ def whole_file(file): # a path
     "`with whole_file(f) as part:` what is written to `part` becomes `f` at the end of the block, or nothing changes."
     file = Path(file)
     me = f'{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}'
-    folder = file.with_name(f'.{file.name[:120]}.{me}.part') # a folder: safetensors makes files of its own beside the new one
+    # a folder, as safetensors makes files of its own beside the new one
+    folder = file.with_name(f'.{file.name[:120]}.{me}.part')
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         _sweep(file)
@@ -50,7 +51,8 @@ def _to_disk(path):
 def _sweep(file):
     "Remove what killed saves of this file left behind, on this machine."
     for p in file.parent.glob(f'.{glob.escape(file.name[:120])}.*.part'):
-        found = re.fullmatch(re.escape(socket.gethostname()) + r'-(\d+)-\d+', p.name.removesuffix('.part').rsplit('.', 1)[-1])
+        host = re.escape(socket.gethostname())
+        found = re.search(host + r'-(\d+)-\d+\.part$', p.name)
         if found and not _alive(int(found[1])):
             shutil.rmtree(p, ignore_errors=True)
 
@@ -61,7 +63,8 @@ def _alive(pid):
     return True
 
 _why = {'ENOSPC': 'the disk is full', 'EDQUOT': 'your share of the disk is used up', 'EROFS': 'the disk is read-only',
-        'EACCES': 'you may not write there', 'ENAMETOOLONG': 'the name is too long', 'EISDIR': 'there is a folder of that name',
+        'EACCES': 'you may not write there', 'ENAMETOOLONG': 'the name is too long',
+        'EISDIR': 'there is a folder of that name',
         'ENOTDIR': 'a part of the path is a file, not a folder', 'EEXIST': 'a part of the path is a file, not a folder'}
 
 def _why_unsaved(e, file):
@@ -125,7 +128,7 @@ def read_tensors(file,          # where
         raise ValueError(f'{str(file)!r} holds tensors, but was not written by this library: there is no note on how '
                          'to use them. Weights alone: safetensors.torch.load_file, then learn.model.load_state_dict.')
     if set(about) - {'course_lib', 'sha256'} or about.get('sha256', digest(tensors, text)) != digest(tensors, text):
-        raise ValueError(f'{damaged}: its bytes are not those that were saved (their hash differs). Copy or save it again.')
+        raise ValueError(f'{damaged}: its bytes are not those that were saved (another hash). Copy or save it again.')
     note = _parsed(text, damaged)
     if kind and note.get('kind') != kind:
         held = note.get('kind') if isinstance(note.get('kind'), str) else None
@@ -167,7 +170,8 @@ def _plain(v):
 def opt_state(opt, tensors:dict, note:dict # as `opt_tensors` gave them
              )->dict: # for `opt.load_state_dict`
     "A saved state, after all of it was compared with `opt`; ValueError when it belongs to other parameters."
-    mine, shapes, other = opt.state_dict(), _shapes(opt), ValueError('the saved optimizer belongs to other layer groups')
+    other = ValueError('the saved optimizer belongs to other layer groups')
+    mine, shapes = opt.state_dict(), _shapes(opt)
     try: sizes = [len(g['params']) for g in note['groups']]
     except (KeyError, TypeError): raise ValueError('the state of the optimizer in the file is damaged') from None
     if sizes != [len(g['params']) for g in opt.param_groups]: raise other
@@ -187,7 +191,8 @@ def _group(mine, saved):
     "The hyper-parameters of a group; those that it does not have, or of another type, stay as they are."
     same = lambda v: tuple(v) if isinstance(v, list) else v # JSON knows no tuples
     alike = lambda a, b: a is None or b is None or isinstance(b, type(a)) or {type(a), type(b)} <= {bool, int, float}
-    return {k: same(saved[k]) if k in saved and k != 'params' and alike(v, same(saved[k])) else v for k, v in mine.items()}
+    fits = {k: same(v) for k, v in saved.items() if k in mine and k != 'params' and alike(mine[k], same(v))}
+    return {**mine, **fits}
 
 def load_opt(opt, tensors:dict, note:dict): # as `opt_tensors` gave them
     "Put a saved state into `opt`; ValueError, and nothing changed, when it belongs to other parameters."
@@ -295,7 +300,7 @@ def _read_off(m):
     return {k: v is not None and v is not False if k == 'bias' else v for k, v in args.items()}
 
 _layers = 'activation adaptive batchnorm channelshuffle conv dropout embedding flatten fold instancenorm linear'.split()
-_layers += 'normalization padding pixelshuffle pooling rnn sparse upsampling'.split() # transformers copy layers without end
+_layers += 'normalization padding pixelshuffle pooling rnn sparse upsampling'.split() # no transformer: it copies layers
 
 def _layer(name, homes=_layers):
     "A layer of PyTorch that a file may name; no containers of somebody's code, nothing that waits for its first batch."
@@ -307,7 +312,8 @@ def _layer(name, homes=_layers):
 
 def check_object(c, roles, where:str): # JSON; role or roles; for the message
     "ValueError unless `c` is an object of one of these roles."
-    if not isinstance(c, dict): raise ValueError(f'{where}: {str(c)[:60]!r} is no {roles if isinstance(roles, str) else roles[0]}')
+    role = roles if isinstance(roles, str) else roles[0]
+    if not isinstance(c, dict): raise ValueError(f'{where}: {str(c)[:60]!r} is no {role}')
     check_config(c, roles, where)
 
 def check_model(c, homes=_layers): # what `nn_recipe` gave
@@ -353,7 +359,8 @@ def _limits(most, seconds=60):
     def count(*args):
         if threading.get_ident() != me: return
         made[0] += 1
-        if made[0] > most: raise ValueError(f'the model has more than {most:,} parts, far more than the file has tensors')
+        if made[0] > most:
+            raise ValueError(f'the model has more than {most:,} parts, far more than the file has tensors')
         if time.monotonic() > until: raise ValueError(f'the model is not built after {seconds} s')
     with ExitStack() as stack:
         for kind in ('parameter', 'buffer', 'module'):
@@ -413,7 +420,8 @@ def loss_recipe(loss)->dict: # None: it cannot be written down
 def check_loss(c): # what `loss_recipe` gave
     "ValueError unless `c` names a loss."
     if isinstance(c, dict) and '$f' in c:
-        if not isinstance(c['$f'], str) or c['$f'] not in _torch_losses: raise ValueError(f'{c["$f"]!r} is no loss of torch.nn.functional')
+        if not isinstance(c['$f'], str) or c['$f'] not in _torch_losses:
+            raise ValueError(f'{c["$f"]!r} is no loss of torch.nn.functional')
     elif isinstance(c, dict) and '$nn' in c: check_model(c, ['loss'])
     elif c is not None: check_object(c, ('loss', 'function', 'model'), 'the loss')
 
@@ -429,16 +437,16 @@ def _no_loss(*args):
 
 # %% ../nbs/library/learner_io.ipynb #c59a60ac
 _args, _metrics = ('lr', 'wd', 'wd_bn_bias', 'train_bn', 'moms'), ('metric', 'metric function', 'function')
-_homes = ('losses', 'metrics', 'layers', 'learner', 'transform', 'data.core', 'data.transforms', 'data.load', 'vision.core',
-          'vision.augment', 'vision.data', 'vision.models', 'vision.learner', 'vision.efficientnet', 'tabular.core', 'tabular.data',
-          'tabular.procs', 'tabular.model', 'tabular.learner', 'tabular.prepare', 'tabular.ensemble', 'collab', 'collab.data',
-          'collab.model', 'collab.learner', 'collab.implicit', 'collab.cold', 'apps.table', 'apps.dogscats', 'apps.planet')
+_homes = '''losses metrics layers learner transform data.core data.transforms data.load
+    vision.core vision.augment vision.data vision.models vision.learner vision.efficientnet
+    tabular.core tabular.data tabular.procs tabular.model tabular.learner tabular.prepare tabular.ensemble
+    collab collab.data collab.model collab.learner collab.implicit collab.cold apps.table apps.dogscats apps.planet'''.split()
 _keys = set('kind learner dls model loss cbs precision args metrics n_inp modules same'.split())
 
 def check_note(note:dict): # of an exported learner
     "ValueError unless every part of the note is what its place takes. Nothing is built."
     if gone := _keys - set(note) - {'same'}: raise ValueError(f'its note lacks {sorted(gone)[0]!r}')
-    if more := set(note) - _keys: raise ValueError(f'its note has a part {sorted(more)[0]!r} that this version does not know')
+    if more := set(note) - _keys: raise ValueError(f'its note has a part {sorted(more)[0]!r} that is not known here')
     for name in note['modules']: # so that their names are registered
         if name not in {f'course_lib.{m}' for m in _homes}: raise ValueError(f'it asks for the module {name!r}')
         import_module(name)
@@ -449,9 +457,11 @@ def check_note(note:dict): # of an exported learner
         if not isinstance(note[part], list): raise ValueError(f'{part} is no list')
         for c in note[part]: check_object(c, roles, f'the {part}')
     name, n = note['learner'], note['n_inp']
-    if not isinstance(name, str) or name in registry and role_of(name) != 'learner': raise ValueError(f'{name!r} is no learner')
+    if not isinstance(name, str) or name in registry and role_of(name) != 'learner':
+        raise ValueError(f'{name!r} is no learner')
     if n is not None and not (type(n) is int and 0 < n < 100): raise ValueError(f'n_inp is {n!r}')
-    if note['precision'] not in ('fp32', 'auto', 'fp16', 'bf16'): raise ValueError(f'precision is {note["precision"]!r}')
+    if note['precision'] not in ('fp32', 'auto', 'fp16', 'bf16'):
+        raise ValueError(f'precision is {note["precision"]!r}')
     _check_args(note['args'])
 
 def _check_args(args):
@@ -460,7 +470,8 @@ def _check_args(args):
     for k, v in args.items():
         listed = next(iter(v.values())) if isinstance(v, dict) and len(v) == 1 else v if isinstance(v, list) else [v]
         check_config(v, (), k)
-        fine = isinstance(v, bool) if k in ('wd_bn_bias', 'train_bn') else isinstance(listed, list) and all(map(number, listed))
+        numbers = isinstance(listed, list) and all(map(number, listed))
+        fine = isinstance(v, bool) if k in ('wd_bn_bias', 'train_bn') else numbers
         if not fine: raise ValueError(f'{k} is {str(v)[:60]}')
 
 # %% ../nbs/library/learner_io.ipynb #7385a577

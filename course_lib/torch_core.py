@@ -171,8 +171,8 @@ def _check_object(tag, c, accepts, where, ours, depth):
     if tag == '$method': name = name[0] if _pairs([name]) and isinstance(name[1], str) else None
     maker = _lookup(name)
     role, here = role_of(name), (accepts,) if isinstance(accepts, str) else accepts
-    if not ours and not _declared(name): raise ValueError(f'{where}: {name} does not say that files may ask for it. If it is '
-        'yours and only computes with its item, write `data_only = True` in the class, here and before loading.')
+    if not ours and not _declared(name): raise ValueError(f'{where}: {name} does not say that files may ask for it. If '
+        'it is yours and only computes with its item, write `data_only = True` in the class, here and before loading.')
     if here is not None and role not in here: raise ValueError(f'{where}: {name} is a {role}; this place takes '
         f'{" or ".join(sorted(here)) or "plain values only"}')
     if tag == '$method': _method(*c[tag])

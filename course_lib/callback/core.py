@@ -172,7 +172,8 @@ def _get_cbs(self):
             break
     return self._cbs
 
-TrainLoop.cbs = property(_get_cbs, lambda self, v: setattr(self, '_cbs', v), doc='All callbacks, in the order they came.')
+TrainLoop.cbs = property(_get_cbs, lambda self, v: setattr(self, '_cbs', v),
+                         doc='All callbacks, in the order they came.')
 
 @patch
 def added_cbs(self:TrainLoop, cbs): # one or several callbacks or classes of them

@@ -242,7 +242,8 @@ class CSVLogger(Callback):
         if self.file.exists() and self.size is not None and self.file.stat().st_size >= self.size:
             os.truncate(self.file, self.size)
         else:
-            print(f'{self.file} is not the file of the interrupted run: the rows before epoch {self.start_epoch} are missing in it')
+            print(f'{self.file} is not the file of the interrupted run: the rows before epoch {self.start_epoch} '
+                  'are missing in it')
             self.size = None
 
     def read_log(self):

@@ -11,8 +11,8 @@ import operator
 import torch
 from fastcore.foundation import L
 from .core import Callback, CancelFitException
-from ..learner_io import (chance, check_fit, model_file, opt_state, opt_tensors, read_tensors, refusals, set_chance,
-                                   write_tensors)
+from ..learner_io import (chance, check_fit, model_file, opt_state, opt_tensors, read_tensors, refusals,
+                                   set_chance, write_tensors)
 
 # %% ../../nbs/library/callback/tracker.ipynb #b8743a7b
 class TrackerCallback(Callback):
@@ -185,7 +185,7 @@ def snapshot(learn)->tuple: # (name -> tensor, note)
 
 # %% ../../nbs/library/callback/tracker.ipynb #dc9a56d1
 def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
-    "Put everything back, and let the fit go on at the next epoch; ValueError, and nothing changed, where it does not fit."
+    "Put everything back, and let the fit go on; ValueError, and nothing changed, where something does not fit."
     if note['n_epoch'] != learn.n_epoch:
         raise ValueError(f'the checkpoint is of a run of {note["n_epoch"]} epochs, this one has '
         f'{learn.n_epoch}: its schedule would be another. Run with {note["n_epoch"]}, or with resume=False.')
@@ -210,9 +210,10 @@ def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
 def _kept_values(learn, tensors, note):
     "Callbacks with what they kept: only what they declare."
     keepers = _keepers(learn)
-    for says, names in (('is not in this run', set(note) - set(keepers)), ('is new and starts from here', set(keepers) - set(note))):
-        for name in sorted(names): print(f'resuming: the callback {name} {says}')
-    return [(cb, {k: _unnoted(note[n][k], tensors) for k in cb.kept if k in note[n]}) for n, cb in keepers.items() if n in note]
+    for name in sorted(set(note) - set(keepers)): print(f'resuming: the callback {name} is not in this run')
+    for name in sorted(set(keepers) - set(note)): print(f'resuming: the callback {name} is new, and starts from here')
+    return [(cb, {k: _unnoted(note[n][k], tensors) for k in cb.kept if k in note[n]})
+            for n, cb in keepers.items() if n in note]
 
 def _set_chance(tensors, note):
     before = chance()

@@ -11,7 +11,7 @@ import functools, inspect, math
 from collections.abc import Callable
 from itertools import pairwise
 import torch
-from fastcore.basics import patch
+from fastcore.basics import noop, patch
 from torch import nn
 from ..torch_core import params, recipe, register
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
@@ -216,18 +216,26 @@ def trained_head(arch:str|Callable # see `create_body`; one with trained weights
 @torch.no_grad()
 def start_from(self:Learner,
                old:nn.Linear, # a layer for the same features, such as `trained_head(arch)`
-              )->torch.Tensor: # which of its rows, one a class
-    "Start the last layer from the rows of an older one that answer most to the training pictures of each class."
+              )->torch.Tensor|None: # which of its rows, one a class; None: they know nothing of these classes
+    "Start the last layer from those rows of an older one that stand out for the training pictures of each class."
     parent, name, new = [(m, n, o) for m in self.model.modules() for n, o in m.named_children()
                          if isinstance(o, nn.Linear)][-1]
     if new.in_features != old.in_features: raise ValueError(
-        f'the old layer takes {old.in_features} features, the new one {new.in_features}: make the head one layer on the '
-        'mean of each feature, create_head(concat_pool=False, first_bn=False, lin_ftrs=[])')
+        f'the old layer takes {old.in_features} features, the new one {new.in_features}: make the head one layer on '
+        'the mean of each feature, create_head(concat_pool=False, first_bn=False, lin_ftrs=[])')
     setattr(parent, name, old.to(new.weight.device))
-    try: probs, targs = self.get_preds(dl=in_order(self._loader(0)), act=lambda scores: scores.softmax(1))
+    try: scores, targs = self.get_preds(dl=in_order(self._loader(0)), act=noop)
     finally: setattr(parent, name, new)
-    liked = torch.zeros(new.out_features, old.out_features).index_add_(0, torch.Tensor(targs).long(), torch.Tensor(probs))
-    rows = liked.argmax(1)
-    seen = (liked.sum(1) > 0).to(new.weight.device) # a class without a training picture keeps what it has
-    new.weight[seen], new.bias[seen] = old.weight[rows.to(old.weight.device)][seen], old.bias[rows.to(old.bias.device)][seen]
+    targs, n = torch.Tensor(targs).long(), new.out_features
+    sums = torch.zeros(n, old.out_features).index_add_(0, targs, torch.Tensor(scores))
+    means = sums / targs.bincount(minlength=n)[:, None]
+    rows = (means - means.nanmean(0)).argmax(1)
+    loss, nothing = nn.functional.cross_entropy(torch.Tensor(scores)[:, rows], targs).item(), math.log(n)
+    if loss > nothing:
+        print(f'the old head knows nothing of these classes: log loss {loss:.2f} on the training pictures, where each '
+              f'alike is {nothing:.2f}. The new layer starts as it is')
+        return
+    seen = ~means[:, 0].isnan() # a class without a training picture keeps what it has
+    new.weight[seen], new.bias[seen] = old.weight[rows[seen]], old.bias[rows[seen]]
+    print(f'the last layer starts from rows of the old head: log loss {loss:.2f} on the training pictures')
     return rows
