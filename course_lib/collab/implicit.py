@@ -117,6 +117,7 @@ class PairLoader:
 # %% ../../nbs/library/collab/implicit.ipynb #beebef3b
 class ImplicitDataLoaders(DataLoaders):
     "Loaders for a log of who had to do with what."
+    types = None # what the columns of the file hold, see `ColumnTypes`
     @classmethod
     def from_df(cls, df,                       # a row for each: user, item, perhaps a rating and a time
                 user_name:str=None,            # column (default: the first)
@@ -293,21 +294,23 @@ def recommend_to(self:ImplicitLearner, items, # names: what somebody has
     return _listed(scores, n, out, self.dls)
 
 # %% ../../nbs/library/collab/implicit.ipynb #77f3e11f
-@recipe(role='loaders')
+@recipe(role='loaders', takes=dict(types='data'))
 def empty_log(users:list,      # names
               items:list,      # names
               user_name:str,   # column
-              item_name:str):  # column
+              item_name:str,   # column
+              types=None):     # what the columns of files hold
     "Loaders without a log, which still know the names."
     dls = ImplicitDataLoaders((), ())
     dls.users, dls.items, dls.user_name, dls.item_name = users, items, user_name, item_name
+    dls.types = types
     dls.train_pairs = dls.held_out = dls.seen = Interactions([], [], n_users=len(users), n_items=len(items))
     return dls
 
 @patch
 def to_config(self:ImplicitDataLoaders)->dict: # JSON-able
     "The names, written down."
-    made = {k: to_config(getattr(self, k)) for k in ('users', 'items', 'user_name', 'item_name')}
+    made = {k: to_config(getattr(self, k)) for k in ('users', 'items', 'user_name', 'item_name', 'types')}
     return {'$new': name_of(empty_log), 'args': made}
 
 @patch
