@@ -278,7 +278,9 @@ def train(file:str,              # your table: a CSV, one row a rating
     n_users, n_items = (df[n].nunique() for n in names[:2])
     print(f'{len(df):,} ratings: {names[2]} of {n_items:,} {names[1]} by {n_users:,} {names[0]}\n')
     set_seed(seed, reproducible=True)
-    dls = CollabDataLoaders.from_df(df, .2, *names, seed=seed, bs=min(bs, len(df) // 2), duplicates=duplicates)
+    dls = CollabDataLoaders.from_df(df, .2, *names, seed=seed, bs=min(bs, len(df) // 2), duplicates=duplicates,
+                                    known='both')
+    if not len(dls.valid_ds): raise ValueError(f'no rating is left to judge by: each {names[0]} or {names[1]} has one')
     check_names(dls, recommend, similar, ask)
     learn = fit_ratings(dls, n_factors, epochs, lr, wd)
     result = RatingsResult('ratings', str(file), {}, {}, 0, settings, learn=learn)

@@ -8,6 +8,7 @@ __all__ = ['lesson', 'ready_target', 'Powers', 'LogMSELoss', 'table_baselines', 
 
 # %% ../../nbs/library/apps/table.ipynb #19fe2f43
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,7 @@ from .report import Page, figure_of
 from ..learner_io import load_learner
 from ..losses import BaseLoss
 from ..metrics import accuracy, mae, mape, rmse
-from ..tabular.core import _rows
+from ..tabular.core import _named, _rows, find_column, no_column
 from ..tabular.explain import permutation_importance, plot_importance
 from ..tabular.learner import tabular_learner
 from ..tabular.prepare import (date_columns, is_skewed, plan_columns, read_table, split_rows, table_kind,
@@ -38,7 +39,7 @@ def ready_target(df:pd.DataFrame, # a raw table
     if target not in df:
         if ',' in target and all(n.strip() in df for n in target.split(',')):
             raise ValueError(f'one target at a time, not {target!r}: once for each, and --drop the others')
-        raise ValueError(f'there is no column {target!r}; choose --target from {", ".join(map(str, df.columns))}')
+        raise no_column(target, df)
     if kind not in ('auto', 'class', 'number'): raise ValueError(f'kind can be auto, class or number, not {kind!r}')
     y = df[target]
     text = not pd.api.types.is_numeric_dtype(y)
@@ -111,7 +112,7 @@ class TableResult(Result):
     def summary(self)->str:
         "The result for people."
         used = [f'{k} {v:.3g}' for k, v in list(self.importance.items())[:6]]
-        return f'{Result.summary(self)}\n{"uses":<12} {", ".join(used)}'
+        return Result.summary(self) + (f'\n{"uses":<12} {", ".join(used)}' if used else '')
 
 def worth_a_word(result:TableResult)->str: # a sentence, or ''
     "Is there something better, or nothing learnt?"
@@ -173,9 +174,9 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
     if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
     start, df = time.perf_counter(), read_table(file)
     if not len(df): raise ValueError(f'{file} has a heading and no rows')
-    if target is None: raise ValueError(f'say what to predict: --target with one of {", ".join(map(str, df.columns))}')
-    left_out = [n.strip() for n in drop.split(',') if n.strip()]
-    if lost := [n for n in left_out if n not in df]: raise ValueError(f'drop: there is no column {lost[0]!r}')
+    if target is None: raise ValueError(f'say what to predict: --target with one of {_named(df.columns)}')
+    if ',' not in str(target): target = find_column(target, df)
+    left_out = [find_column(n.strip(), df) for n in drop.split(',') if n.strip()]
     df, is_class = ready_target(df, target, kind)
     by = _split_column(df.drop(columns=[target, *left_out]), split)
     splits = split_rows(df, by, seed=seed, classes=target if is_class else None)
@@ -192,8 +193,8 @@ def _split_column(df, split):
     if split == 'random': return None
     dates = date_columns(df)
     if split == 'auto': return dates[0] if dates else None
-    if split not in df: raise ValueError(f"split can be auto, random or a column of dates, not {split!r}")
-    return split
+    if split not in map(str, df): raise ValueError(f"split: auto, random or a column of dates; {no_column(split, df)}")
+    return find_column(split, df)
 
 def _as_log(y, is_class, log, splits):
     if log == 'yes' and (is_class or not (y > 0).all()):
@@ -201,13 +202,15 @@ def _as_log(y, is_class, log, splits):
                          + '; only amounts above 0 have a logarithm')
     return not is_class and (log == 'yes' or log == 'auto' and (y > 0).all() and is_skewed(y.iloc[splits[0]]))
 
-def _tell(df, target, is_class, said, by, splits, as_log=False):
+def _tell(df, target, is_class, said, by, splits, as_log=False, most=40):
     "What was decided, before time is spent."
     y = df[target]
     kind = f'{y.nunique()} classes' if is_class else f'a number from {y.min():g} to {y.max():g}'
     if as_log: kind += ', learnt as its logarithm: errors count as shares (--log no: as amounts)'
     print(f'{len(df):,} rows; {target} is {kind}')
-    for n, why in said.items(): print(f'  {str(n):<22} {why}')
+    for n, why in list(said.items())[:most]: print(f'  {str(n):<22} {why}')
+    more = Counter(why.split(':')[0] for why in list(said.values())[most:])
+    if more: print(f'  … and {more.total():,} more:', ', '.join(f'{k} {n:,}' for k, n in more.items()))
     how = f'the last by {by}' if by else 'drawn at random'
     print(f'validation: {len(splits[1]):,} rows, {how}\n')
 
@@ -225,13 +228,23 @@ def judged(result:TableResult, # metrics not filled in yet
     result.metrics = dict(zip(['valid_loss', *(m.name for m in learn.metrics)], map(float, values)))
     result.metrics = {k: result.metrics[k] for k in [*(m.name for m in learn.metrics), 'valid_loss']}
     as_log = isinstance(learn.loss_func, LogMSELoss)
+    n_columns = len(learn.dls.x_names)
+    if boosting and n_columns > 300: print(f'boosted trees on the same {n_columns:,} columns …', flush=True)
     result.baselines = table_baselines(learn.dls, is_class, boosting, result.settings['seed'], as_log)
-    table = permutation_importance(learn, n_repeats=3)
+    table = _worth(learn, n_columns)
     result.importance = {str(k): float(v) for k, v in table.importance.items()}
     result.seconds = time.perf_counter() - start
     if word := worth_a_word(result): print(f'\nNote: {word}')
     if out is not None: _write(result, Path(out), table)
     return result
+
+def _worth(learn, n_columns):
+    "How much each column is worth; nothing, if there is only one row to judge by."
+    if len(learn.dls.valid_ds) < 2:
+        print('what columns are worth is not measured: a single row judges')
+        return pd.DataFrame(columns=['importance', 'std'])
+    if n_columns > 300: print(f'what {n_columns:,} columns are worth: each is shuffled once …', flush=True)
+    return permutation_importance(learn, n_repeats=1 if n_columns > 300 else 3)
 
 def _write(result, out, table):
     "Model and page of a run."
@@ -240,9 +253,10 @@ def _write(result, out, table):
     beside = [{'': 'this net', **result.metrics}, *({'': n, **m} for n, m in result.baselines.items())]
     page = Page(f'{result.app}: {Path(result.data).name}', f'Trained in {result.seconds:.0f} s.')
     page = page.add_heading('How good is it?').add_table([{k: r.get(k) for k in ('', *result.metrics)} for r in beside])
-    fig = figure_of(plot_importance, table)
     seen = 'Rise of the loss when a column is shuffled among the validation rows.'
-    page = page.add_heading('What it uses').add_figure(fig, 'Columns by importance.', seen)
+    if len(table):
+        fig = figure_of(plot_importance, table)
+        page = page.add_heading('What it uses').add_figure(fig, 'Columns by importance.', seen)
     page = page.add_heading('Columns').add_table([{'column': str(k), 'decided': v} for k, v in result.columns.items()])
     page = page.add_heading('Settings').add_table([result.settings])
     result.learn.path = out

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from fastcore.basics import patch
 
+from ..tabular.core import no_column
+
 # %% ../../nbs/library/collab/ranking.ipynb #64a890c7
 def precision_at(gains,     # users × places on the list: what each is worth, 0 for a miss
                  k:int=10): # length of the list
@@ -195,7 +197,7 @@ def leave_last_out(df,                    # DataFrame with an interaction a row,
                   ):                      # for each row: is it hidden? (NumPy array of bool)
     "Each user's last `n` interactions; who has no more than `n` keeps them all. Of equal times the later row is last."
     missing = [c for c in (user, time) if c is not None and c not in df]
-    if missing: raise ValueError(f'no column {missing[0]!r}; there are {list(df)}')
+    if missing: raise no_column(missing, df)
     if n < 1: raise ValueError(f'n={n}: hide at least one')
     if time is not None and df[time].isna().any():
         raise ValueError(f'{df[time].isna().sum()} rows have no {time}: drop them, or pass time=None')

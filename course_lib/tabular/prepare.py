@@ -18,6 +18,7 @@ from ..data.transforms import Normalize
 from .core import Categorify, FillMissing, TabularPandas, _named
 from .data import TabularDataLoaders, _as_frame
 from .dates import add_datepart
+from .procs import _listed
 from ..torch_core import Configurable, name_of, recipe, to_config
 
 # %% ../../nbs/library/tabular/prepare.ipynb #a351bdd4
@@ -107,8 +108,8 @@ class Preparation(Configurable):
         for n in set(self.cont) & set(out):
             if pd.api.types.is_float_dtype(out[n]): out[n] = out[n].replace([np.inf, -np.inf], np.nan)
         for n in set(self.logs) & set(out): out[n] = np.log(out[n].where(out[n] > 0).astype('float64')) # 0: a gap
-        for n in self.dates: out = out.join(_parts(df[n], made))
-        return out
+        if not self.dates: return out
+        return pd.concat([out, *(_parts(df[n], made) for n in self.dates)], axis=1) # side by side, whatever the labels
 
 # %% ../../nbs/library/tabular/prepare.ipynb #65267721
 def _parts(col, wanted=None):
@@ -170,7 +171,7 @@ def plan_columns(df:pd.DataFrame,  # training rows of a raw table
                  drop=(),          # columns to leave out in any case
                 )->tuple:          # (Preparation, column -> what was decided)
     "Decide what each column is."
-    targets = [target] if isinstance(target, str) else list(target)
+    targets = _listed(target)
     twice = df.columns[df.columns.duplicated()].unique().tolist()
     if twice: raise ValueError(f'several columns have the same name: {_named(twice)}. Rename or drop them')
     max_card = max_card or int(np.clip(len(df) // 100, 10, 200))
