@@ -3233,6 +3233,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'course_lib/tabular/procs.py'),
                                           'course_lib.tabular.procs._listed': ( 'library/tabular/procs.html#_listed',
                                                                                 'course_lib/tabular/procs.py'),
+                                          'course_lib.tabular.procs._looked_up': ( 'library/tabular/procs.html#_looked_up',
+                                                                                   'course_lib/tabular/procs.py'),
                                           'course_lib.tabular.procs._narrow': ( 'library/tabular/procs.html#_narrow',
                                                                                 'course_lib/tabular/procs.py'),
                                           'course_lib.tabular.procs._seen': ( 'library/tabular/procs.html#_seen',

@@ -48,7 +48,9 @@ def ready_target(df:pd.DataFrame, # a raw table
     gaps = y.isna() if text or kind == 'class' else ~np.isfinite(y.astype('float64'))
     if gaps.all(): raise ValueError(f'{target!r} has no usable value in {len(df)} rows')
     if gaps.any(): print(f'left out {_rows(df.index[gaps])}: no {target}')
-    df = df.assign(**{target: y})[~gaps].reset_index(drop=True)
+    df = df.copy(deep=False)
+    df[target] = y
+    df = df[~gaps].reset_index(drop=True)
     whole = not text and (df[target] == df[target].round()).all()
     is_class = kind == 'class' or kind == 'auto' and (text or pd.api.types.is_bool_dtype(df[target])
                                                       or whole and df[target].nunique() <= 10)

@@ -139,9 +139,12 @@ class ImplicitDataLoaders(DataLoaders):
         def part(rows):
             rows = torch.tensor(rows)
             return Interactions(us[rows], its[rows], n_users=len(users), n_items=len(items))
-        train, held_out, everything = part(liked & ~hidden), part(hidden), part(np.ones(len(df), bool))
+        everything = part(np.ones(len(df), bool))
+        rest = (everything.counts() < len(items))[us].numpy()
+        if n := len(us[~rest].unique()): print(f'{n} of {len(users)} {user} have every {item}: nobody to learn from')
+        train, held_out = part(liked & ~hidden & rest), part(hidden & rest)
         seen = part(~hidden)
-        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows, so none can be held out')
+        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows (and lacks an {item}): none to hide')
         self = cls(PairLoader(train, seen, bs=bs, n_neg=n_neg, power=power),
                    PairLoader(held_out, everything, bs=4 * bs, n_neg=n_neg, power=power, shuffle=False, seed=0),
                    path=path)

@@ -45,7 +45,8 @@ def _check_table(df, cat_names, cont_names, y_names):
                          'a proposal')
 
 def _check_names(df, names, where='the table'):
-    if lost := [n for n in names if n not in df.columns]: raise no_column(lost, df, where)
+    known = set(df.columns)
+    if lost := [n for n in names if n not in known]: raise no_column(lost, df, where)
 
 def _named(names, n=8):
     names = list(map(repr, names))
@@ -61,7 +62,7 @@ def nearest_names(name,    # as somebody wrote it
     alike = {}
     for o in names: alike.setdefault(bare(o), []).append(o)
     wanted = bare(name)
-    close = difflib.get_close_matches(wanted, list(alike), n, .6)
+    close = difflib.get_close_matches(wanted, list(alike), n, .5)
     inside = [k for k in alike if wanted and wanted in k and k not in close]
     return [o for k in [*close, *inside] for o in alike[k]][:n]
 
@@ -133,7 +134,7 @@ def _fit_target(tfm, names, to):
     "Let a target learn its classes from the training rows; ValueError where rows have none, or unknown ones."
     df = to.items
     for n in names:
-        gaps = df.index[df[n] < 0 if n in to.coded else df[n].isna()]
+        gaps = df.index[to[n].to_numpy() < 0 if n in to.coded else to[n].isna().to_numpy()]
         if len(gaps): raise ValueError(f'{len(gaps)} of {len(df)} rows have no target {n!r}: {_rows(gaps)}. '
                                        f'Leave them out: df = df.dropna(subset=[{n!r}])')
     if isinstance(tfm, RegressionSetup): tfm.c = len(names)
@@ -160,7 +161,7 @@ def _encode_target(tfm, names, to):
     if lost: raise ValueError(f'target {names[0]!r} has classes that training lacks: {_named(lost)}')
     number = np.array([*(tfm.vocab.o2i.get(v, -1) for v in values), -1])
     number = number.astype(np.int64 if not to.reduce_memory else np.min_scalar_type(-1 - len(tfm.vocab)))
-    return {names[0]: pd.Series(number[codes], to.items.index)}
+    return {names[0]: number[codes]}
 
 def _decode_target(tfm, names, df):
     if type(tfm) is not Categorize: return {n: df[n] for n in names}
@@ -183,7 +184,7 @@ class TabularPandas(Table):
         super().__init__(df, cat_names, cont_names, y_names)
         self.procs = Pipeline([as_proc(p) for p in (procs.fs if isinstance(procs, Pipeline) else L(procs))])
         self.y_block, self.device, self.reduce_memory = y_block, device, reduce_memory
-        self.targets, self.made, self.coded = [], [], {}
+        self.targets, self.made, self.coded, self.narrow = [], [], {}, set()
         if do_setup: _check_table(df, self.cat_names, self.cont_names, self.y_names)
         self.splits = [_positions(s, len(df)) for s in splits] if splits is not None else [np.arange(len(df))]
         self.n_train = len(self.splits[0])
@@ -199,14 +200,18 @@ class TabularPandas(Table):
 
     def _coded(self, df, order):
         "Words as positions in a list, numbers in few bytes, before rows change places: less has to be moved."
-        cats = self.cat_names if any(isinstance(p, Categorify) for p in self.procs.fs) else []
-        cats = [*cats, *(names[0] for t, names in self.targets if type(t) is Categorize)]
-        found = {n: _factorized(col) for n in cats if not _is_categorical(col := df[n])}
-        self.coded = {n: values for n, (_, values) in found.items()}
-        small = {n: codes.astype(np.min_scalar_type(-1 - len(self.coded[n]))) for n, (codes, _) in found.items()}
-        for n in self.cont_names if self.reduce_memory else ():
-            if _is_plain_number(df[n].dtype): small[n] = (x := df[n].to_numpy()).astype(_fitting(x))
-        cols = {n: (small[n] if n in small else df[n].array).take(order) for n in df}
+        cats = set(self.cat_names) if any(isinstance(p, Categorify) for p in self.procs.fs) else set()
+        cats |= {names[0] for t, names in self.targets if type(t) is Categorize}
+        conts, cols = set(self.cont_names) if self.reduce_memory else (), {}
+        for n, col in df.items():
+            if n in cats and not _is_categorical(col):
+                codes, self.coded[n] = _factorized(col)
+                col = codes.astype(np.min_scalar_type(-1 - len(self.coded[n])), copy=False)
+            elif n in conts and _is_plain_number(col.dtype):
+                col = (x := col.to_numpy()).astype(_fitting(x), copy=False)
+                if col.dtype.kind == 'i': self.narrow.add(n) # nothing left to do
+            else: col = col.array
+            cols[n] = col.take(order)
         return pd.DataFrame(cols, df.index.take(order), copy=False)
 
     def setup(self):
@@ -215,7 +220,7 @@ class TabularPandas(Table):
         before = set(self.cat_names)
         self._to_numbers()
         for p in self.procs.fs: p.setup(self)
-        self.coded = {}
+        self.coded, self.narrow = {}, set()
         self.made = [n for n in self.cat_names if n not in before] # columns that steps have added
 
     def process(self):
@@ -228,8 +233,11 @@ class TabularPandas(Table):
 
 # %% ../../nbs/library/tabular/core.ipynb #23cd3b8d
 def _positions(s, n):
-    s = np.asarray(s if isinstance(s, (np.ndarray, list)) else list(s))
-    s = np.flatnonzero(s) if s.dtype == bool else s.astype(np.int64)
+    if isinstance(s, range): s = np.arange(s.start, s.stop, s.step)
+    elif not isinstance(s, np.ndarray):
+        s = list(s)
+        s = np.array(s, bool if len(s) and isinstance(s[0], (bool, np.bool_)) else np.int64) # told, not found out
+    s = np.flatnonzero(s) if s.dtype == bool else s.astype(np.int64, copy=False)
     if len(s) and (s.min() < -n or s.max() >= n):
         raise ValueError(f'splits name row {s.max() if s.max() >= n else s.min()}, but the table has {n} rows: they '
                          f'are positions, from 0 to {n - 1}, not labels of the index')
@@ -246,7 +254,7 @@ def _to_numbers(self:TabularPandas):
     "Numbers as NumPy numbers, targets as numbers; categories stay for `Categorify`."
     new = {}
     for n in self.cont_names:
-        if (col := _as_numbers(old := self.items[n], self.reduce_memory)) is not old: new[n] = col
+        if n not in self.narrow and (col := _as_numbers(old := self.items[n], self.reduce_memory)) is not old: new[n] = col
     if self.has_y:
         for tfm, names in self.targets: new |= _encode_target(tfm, names, self)
     for n, col in new.items(): self.items[n] = col
