@@ -55,8 +55,7 @@ def embed_features(learn,              # a tabular learner
 def unknown_as_mean(learn): # a tabular learner; its embeddings are changed
     "Give row 0 of each embedding the mean of the others, unless training rows had gaps there."
     seen = learn.dls.train.dataset.tensors[0] if len(learn.dls.train.dataset) else None
-    models = list(learn.model.models) if hasattr(learn.model, 'models') else [table_model(learn)]
-    for model in models:
+    for model in (m for m in learn.model.modules() if hasattr(m, 'embeds')):
         for i, e in enumerate(model.embeds):
             used = seen is not None and bool((seen[:, i] == 0).any())
             if len(e.weight) > 1 and not used: e.weight[0] = e.weight[1:].mean(0)
