@@ -27,12 +27,14 @@ spec = dict(
     title='Ten public tables: the recipe beside boosted trees',
     what='`course_lib train table FILE --target COLUMN` on ten tables that scikit-learn, statsmodels and vega_datasets bring with them; a fifth of the '
          'rows judges, another in each round. Boosted trees: scikit-learn\'s HistGradientBoosting as it comes, on the same rows and columns, with its '
-         'own treatment of categories. Numbers: root of the mean squared error. Classes: accuracy. Wanted: within 5 % of the trees or better on '
-         'eight of the ten; where a line says no, trees are the better choice, and the command says so.',
+         'own treatment of categories. Numbers: root of the mean squared error. Classes: accuracy. Ratios: below 1 where the net is better. Wanted: '
+         'within 5 % of the trees or better on at least eight of the ten. Where trees are better, the command says so.',
     sides=dict(ours='course_lib train table', trees='HistGradientBoosting'),
     measures={n: dict(text=f'{what}; {"RMSE" if kind == "number" else "accuracy"}', better='low' if kind == 'number' else 'high', quality=True)
-              for n, (_, _, kind, what) in tables.items()} | dict(seconds=dict(text='seconds for all ten', better='low')),
-    ratios=[['ours', 'trees', n, 1.05] if kind == 'number' else ['trees', 'ours', n, 1.05] for n, (_, _, kind, _) in tables.items()],
+              for n, (_, _, kind, what) in tables.items()} | dict(
+        within=dict(text='tables within 5 % of the trees, or better', better='high', quality=True), seconds=dict(text='seconds for all ten', better='low')),
+    ratios=[['trees', 'ours', 'within', 1.25],   # ten of the trees' own to eight
+            *(['ours', 'trees', n, None] if kind == 'number' else ['trees', 'ours', n, None] for n, (_, _, kind, _) in tables.items())],
     rounds=3, threads=1)
 
 
@@ -79,8 +81,9 @@ def ours(args):
             result = train(file, target, kind, seed=args.round, epochs=1 if args.quick else None)
         found[name] = result.metrics['rmse' if kind == 'number' else 'accuracy']
         said[name] = f'{result.seconds:.1f} s. {worth_a_word(result)}'.strip()
-        print(name, found[name], said[name], file=sys.stderr)
-    return dict(found, seconds=time.perf_counter() - start, said=said)
+    took, theirs = time.perf_counter() - start, trees(args)
+    ratios = {n: found[n] / theirs[n] if tables[n][2] == 'number' else theirs[n] / found[n] for n in found}
+    return dict(found, within=float(sum(r <= 1.05 for r in ratios.values())), seconds=took, said=said)
 
 
 def trees(args):
@@ -103,7 +106,7 @@ def trees(args):
         y, valid = df[target].iloc[splits[0]], df[target].iloc[splits[1]]
         said = model.fit(to.train.xs.to_numpy('float32'), y).predict(to.valid.xs.to_numpy('float32'))
         found[name] = float((said == valid).mean()) if is_class else float(((said - valid)**2).mean()**.5)
-    return dict(found, seconds=time.perf_counter() - start)
+    return dict(found, within=float(len(found)), seconds=time.perf_counter() - start)
 
 
 if __name__ == '__main__': main(dict(ours=ours, trees=trees))

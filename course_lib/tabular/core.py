@@ -62,7 +62,8 @@ def nearest_names(name,    # as somebody wrote it
     alike = {}
     for o in names: alike.setdefault(bare(o), []).append(o)
     wanted = bare(name)
-    close = difflib.get_close_matches(wanted, list(alike), n, .5)
+    close = difflib.get_close_matches(wanted, list(alike), n, .6) or \
+        difflib.get_close_matches(wanted, list(alike), n, .5)
     inside = [k for k in alike if wanted and wanted in k and k not in close]
     return [o for k in [*close, *inside] for o in alike[k]][:n]
 
