@@ -143,8 +143,12 @@ def worth_a_word(result:TableResult)->str: # a sentence, or ''
     key = next(k for k in ('accuracy', 'mape', 'rmse') if k in result.metrics)
     ours, better = result.metrics[key], (lambda a, b: a > b) if key == 'accuracy' else (lambda a, b: a < b)
     ahead = [n for n, m in result.baselines.items() if better(m[key], ours)]
-    if set(ahead) - {'boosted trees'}: return 'the net has learnt nothing that helps: more rows, other columns?'
-    return f'boosted trees are better here by {abs(result.baselines["boosted trees"][key] - ours):.3g}' if ahead else ''
+    said = ['the net has learnt nothing that helps: more rows, other columns?'] if set(ahead) - {'boosted trees'} else []
+    if 'boosted trees' in ahead:
+        off = abs(result.baselines['boosted trees'][key] - ours)
+        said.append(f"boosted trees are better here by {off:.3g}: scikit-learn's HistGradientBoosting, same columns")
+    return '; '.join(said)
+
 
 # %% ../../nbs/library/apps/table.ipynb #9653d04a
 def fit_table(df:pd.DataFrame,   # raw rows, each with a target

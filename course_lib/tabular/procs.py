@@ -270,10 +270,10 @@ def _numbers(self:Categorify, to, n, codes, values):
 
 def _looked_up(number, codes):
     "`number[codes]`; single bytes are translated as text is, without a detour over eight bytes for each."
-    if number.dtype != np.int8 or codes.dtype != np.int8: return number[codes]
+    if number.dtype != np.int8 or len(number) > 128: return number[codes]
     table = np.zeros(256, np.int8)
-    table[:len(number) - 1], table[-1] = number[:-1], number[-1]
-    return np.frombuffer(bytearray(codes.tobytes().translate(table.tobytes())), np.int8)
+    table[:len(number) - 1], table[-1] = number[:-1], number[-1] # a code of -1 is the last byte
+    return np.frombuffer(bytearray(codes.astype(np.int8).tobytes().translate(table.tobytes())), np.int8)
 
 def _is_categorical(col): return isinstance(col.dtype, pd.CategoricalDtype)
 
