@@ -143,7 +143,8 @@ def worth_a_word(result:TableResult)->str: # a sentence, or ''
     key = next(k for k in ('accuracy', 'mape', 'rmse') if k in result.metrics)
     ours, better = result.metrics[key], (lambda a, b: a > b) if key == 'accuracy' else (lambda a, b: a < b)
     ahead = [n for n, m in result.baselines.items() if better(m[key], ours)]
-    said = ['the net has learnt nothing that helps: more rows, other columns?'] if set(ahead) - {'boosted trees'} else []
+    said, nothing = [], 'the net has learnt nothing that helps: more rows, other columns?'
+    if set(ahead) - {'boosted trees'}: said.append(nothing)
     if 'boosted trees' in ahead:
         off = abs(result.baselines['boosted trees'][key] - ours)
         said.append(f"boosted trees are better here by {off:.3g}: scikit-learn's HistGradientBoosting, same columns")

@@ -206,6 +206,7 @@ def known_first(df:pd.DataFrame, # ratings
         strangers = np.flatnonzero(~seen[codes[valid]])
         if not len(strangers): continue
         move = strangers[np.unique(codes[valid[strangers]], return_index=True)[1]]
+        if n != names[0] and len(move) == len(valid): continue # an only user, each item rated once: some have to judge
         print(f'{len(move)} rating(s) moved to training: it had none of their {n}')
         train, valid = np.concatenate([train, valid[move]]), np.delete(valid, move)
     return train, valid
@@ -227,7 +228,7 @@ def from_df(cls:CollabDataLoaders,
             users:pd.DataFrame=None,     # what is known about users, with a column `user_name`
             user_tags=(), user_cats=(), user_conts=(), # its columns
             duplicates:str='last',  # what to do with a pair that is rated twice, see `check_ratings`
-            known:str='user',       # of a 'user' ('both': of an item too) one rating at least stays in training; or 'any'
+            known:str='user',       # of each 'user' a rating stays in training; 'both': of each item too; or 'any'
             **kwargs                # anything `dataloaders` takes: bs, val_bs, device …
            )->CollabDataLoaders:
     "Loaders from a DataFrame of ratings."

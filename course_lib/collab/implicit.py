@@ -144,7 +144,7 @@ class ImplicitDataLoaders(DataLoaders):
         if n := len(us[~rest].unique()): print(f'{n} of {len(users)} {user} have every {item}: nobody to learn from')
         train, held_out = part(liked & ~hidden & rest), part(hidden & rest)
         seen = part(~hidden)
-        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows (and lacks an {item}): none to hide')
+        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows (and lacks an {item})')
         self = cls(PairLoader(train, seen, bs=bs, n_neg=n_neg, power=power),
                    PairLoader(held_out, everything, bs=4 * bs, n_neg=n_neg, power=power, shuffle=False, seed=0),
                    path=path)

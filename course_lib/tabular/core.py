@@ -255,7 +255,8 @@ def _to_numbers(self:TabularPandas):
     "Numbers as NumPy numbers, targets as numbers; categories stay for `Categorify`."
     new = {}
     for n in self.cont_names:
-        if n not in self.narrow and (col := _as_numbers(old := self.items[n], self.reduce_memory)) is not old: new[n] = col
+        if n in self.narrow: continue
+        if (col := _as_numbers(old := self.items[n], self.reduce_memory)) is not old: new[n] = col
     if self.has_y:
         for tfm, names in self.targets: new |= _encode_target(tfm, names, self)
     for n, col in new.items(): self.items[n] = col
