@@ -68,6 +68,8 @@ def train(file:str,             # your table: a CSV, one row a purchase
     set_seed(seed, reproducible=True)
     dls = ImplicitDataLoaders.from_df(df, *names, bs=bs, n_neg=n_neg)
     if len(dls.items) < 11: raise ValueError(f'{len(dls.items)} different {names[1]}: too few for lists of ten')
+    if len(df.drop_duplicates(list(names[:2]))) == len(dls.users) * len(dls.items):
+        raise ValueError(f'every {names[0]} has every {names[1]}: nothing to learn, nothing to recommend')
     print(f'{len(df):,} rows: {len(dls.items):,} {names[1]} of {len(dls.users):,} {names[0]}, by {names[2] or "row"}\n')
     learn = implicit_learner(dls, n_factors, loss, wd=wd)
     for name, f in ((recommend, learn.recommend), (similar, learn.similar)):

@@ -141,10 +141,11 @@ class ImplicitDataLoaders(DataLoaders):
             return Interactions(us[rows], its[rows], n_users=len(users), n_items=len(items))
         everything = part(np.ones(len(df), bool))
         rest = (everything.counts() < len(items))[us].numpy()
-        if n := len(us[~rest].unique()): print(f'{n} of {len(users)} {user} have every {item}: nobody to learn from')
+        if n := len(us[~rest].unique()): print(f'{n} of {len(users)} {user} have every {item}: nothing to learn there')
+        if not rest.any(): rest[:] = True # all have all: there may still be lists to look at
         train, held_out = part(liked & ~hidden & rest), part(hidden & rest)
         seen = part(~hidden)
-        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows (and lacks an {item})')
+        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows')
         self = cls(PairLoader(train, seen, bs=bs, n_neg=n_neg, power=power),
                    PairLoader(held_out, everything, bs=4 * bs, n_neg=n_neg, power=power, shuffle=False, seed=0),
                    path=path)
