@@ -10,7 +10,7 @@ __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurab
            'get_grid', 'show_image', 'Module', 'params']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
-import functools, inspect, math, random, typing
+import copy, functools, inspect, math, random, typing
 from pathlib import Path
 
 import numpy as np
@@ -270,6 +270,12 @@ def recipe(f=None,           # a function that builds an object
 class TensorBase(torch.Tensor):
     "A tensor with a meaning; operations on it give plain tensors, at the speed of plain tensors."
     __torch_function__ = torch._C._disabled_torch_function_impl
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            new = copy.deepcopy(self.detach().as_subclass(torch.Tensor), memo).as_subclass(type(self))
+            new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+            memo[id(self)] = new.requires_grad_(self.requires_grad)
+        return memo[id(self)]
 
 class TensorImageBase(TensorBase):
     "Pictures, channels × height × width (a batch has one more dimension in front)."

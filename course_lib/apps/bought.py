@@ -88,6 +88,9 @@ def train(file:str,             # your table: a CSV, one row a purchase
     if len(df) < 10: raise ValueError(f'{len(df)} rows are too few to learn from')
     set_seed(seed, reproducible=True)
     dls = ImplicitDataLoaders.from_df(df, *names, bs=bs, n_neg=n_neg)
+    if len(dls.items) < 11: raise ValueError(f'{len(dls.items)} different {names[1]}: too few for lists of ten')
+    if len(df.drop_duplicates(list(names[:2]))) == len(dls.users) * len(dls.items):
+        raise ValueError(f'every {names[0]} has every {names[1]}: nothing to learn, nothing to recommend')
     print(f'{len(df):,} rows: {len(dls.items):,} {names[1]} of {len(dls.users):,} {names[0]}, by {names[2] or "row"} '
           '(others: --user, --item, --time)\n')
     dls.types = held

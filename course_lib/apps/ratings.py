@@ -165,10 +165,12 @@ def fit_ratings(dls,              # loaders of ratings
                 wd:float=.1,      # decay of the rows in use
                ):                 # the learner
     "Train on ratings, with a range a little wider than what occurs."
-    y = dls.train_ds.ratings
-    low, high = min(y.min(), dls.valid_ds.ratings.min()).item(), max(y.max(), dls.valid_ds.ratings.max()).item()
+    y = torch.cat([dls.train_ds.ratings, dls.valid_ds.ratings])
+    low, high = y.min().item(), y.max().item()
     if low == high: raise ValueError(f'every rating is {low:g}: nothing to learn. Lists of who bought what are '
                                      'for `course_lib train bought FILE`')
+    if not len(dls.valid_ds):
+        raise ValueError(f'no rating is left to judge by: every {dls.user_name} or {dls.item_name} has a single one')
     more = (high - low) / 9
     learn = collab_learner(dls, n_factors, y_range=(low - more, high + more), wd=wd)
     learn.fit_one_cycle(epochs, lr)
@@ -345,7 +347,8 @@ def train(file:str,              # your table: a CSV, one row a rating
     print(f'{len(df):,} ratings: {names[2]} of {n_items:,} {names[1]} by {n_users:,} {names[0]} '
           '(others: --user, --item, --rating)\n')
     set_seed(seed, reproducible=True)
-    dls = CollabDataLoaders.from_df(df, .2, *names, seed=seed, bs=min(bs, len(df) // 2), duplicates=duplicates)
+    dls = CollabDataLoaders.from_df(df, .2, *names, seed=seed, bs=min(bs, len(df) // 2), duplicates=duplicates,
+                                    known='both')
     dls.types = held
     check_names(dls, recommend, similar, ask)
     learn = fit_ratings(dls, n_factors, epochs, lr, wd)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import torch
 from fastcore.basics import patch
 
+from ..tabular.core import no_column
 from ..tabular.dates import date_kind, make_date, read_dates
+
 
 # %% ../../nbs/library/collab/ranking.ipynb #64a890c7
 def precision_at(gains,     # users × places on the list: what each is worth, 0 for a miss
@@ -214,7 +216,7 @@ def leave_last_out(df,                    # DataFrame with an interaction a row,
                   ):                      # for each row: is it hidden? (NumPy array of bool)
     "Each user's last `n` interactions; who has no more than `n` keeps them all. Of equal times the later row is last."
     missing = [c for c in (user, time) if c is not None and c not in df]
-    if missing: raise ValueError(f'no column {missing[0]!r}; there are {list(df)}')
+    if missing: raise no_column(missing, df)
     if n < 1: raise ValueError(f'n={n}: hide at least one')
     df = df[[user] if time is None else [user, time]].reset_index(drop=True)
     if time is not None: df[time] = _moments(df[time])

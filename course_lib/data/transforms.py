@@ -33,7 +33,7 @@ def get_files(path,                # folder to look in
               folders=None,        # only below these sub-folders of `path`
               followlinks:bool=True, # follow symbolic links to folders
              )->L: # sorted Paths
-    "Files below `path`, hidden ones left out."
+    "Files below `path`; hidden ones are left out, and pipes and devices, which are no files."
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'There is no folder {str(path)!r}. Check the spelling; you are in {str(Path.cwd())!r}')
@@ -42,7 +42,9 @@ def get_files(path,                # folder to look in
     found = []
     for i, (here, dirs, names) in enumerate(os.walk(path, followlinks=followlinks)):
         dirs[:] = [d for d in sorted(dirs) if recurse and not d.startswith('.') and (not folders or i or d in folders)]
-        if i or not folders: found += [Path(here)/n for n in names if not n.startswith('.') and _wanted(n, endings)]
+        if not i and folders: continue
+        odd = {o.name for o in os.scandir(here) if not o.is_file() and os.path.exists(o.path)}
+        found += [Path(here)/n for n in names if not n.startswith('.') and _wanted(n, endings) and n not in odd]
     return L(sorted(found))
 
 def _wanted(name, endings): return endings is None or os.path.splitext(name)[1].lower() in endings
@@ -81,7 +83,12 @@ def using_attr(f,        # a labeller
                attr:str, # name of an attribute, e.g. 'name'
               ):         # a labeller
     "Apply `f` to one attribute of the item: the `name` of a path, say."
-    return lambda o: f(getattr(o, attr))
+    return _OfAttr(f, attr)
+
+class _OfAttr: # a class, for functions made in functions cannot be sent to another process
+    def __init__(self, f, attr): self.f, self.attr = f, attr
+    def __call__(self, o): return self.f(getattr(o, self.attr))
+    def __repr__(self): return f'using_attr({getattr(self.f, "__name__", self.f)}, {self.attr!r})'
 
 # %% ../../nbs/library/data/transforms.ipynb #092de2f7
 class ColReader(Configurable):
@@ -258,7 +265,8 @@ class CategoryMap:
             levels = L(list(dict.fromkeys(_plain(o) for o in col)))
             if sort: levels = _sorted(levels)
         self.items = L(['#na#']) + levels if add_na else levels
-        self.o2i = (_OrNa if self.items[:1] == ['#na#'] else dict)((v, i) for i, v in enumerate(self.items))
+        with_na = len(self.items) > 0 and isinstance(self.items[0], str) and self.items[0] == '#na#'
+        self.o2i = (_OrNa if with_na else dict)((v, i) for i, v in enumerate(self.items))
     def __getitem__(self, i):
         return self.items[int(i)] if isinstance(i, (torch.Tensor, np.ndarray)) and i.ndim == 0 else self.items[i]
     def __len__(self): return len(self.items)

@@ -13,6 +13,8 @@ from datetime import timedelta, timezone
 import numpy as np
 import pandas as pd
 
+from .procs import _listed
+
 # %% ../../nbs/library/tabular/dates.ipynb #66c907e1
 def make_date(df:pd.DataFrame, # changed in place
               date_field:str,  # its column of dates: text, Python dates, or pandas' own
@@ -222,13 +224,14 @@ def get_elapsed(df:pd.DataFrame,   # not changed
                )->pd.DataFrame:    # a copy with After<name> and Before<name>, in days; NaN: never (without `cap`)
     "Days since an event last happened, and until it happens next, within each group; 0 on the day itself."
     if cap is not None and cap <= 0: raise ValueError(f'cap should be above 0, got {cap}')
-    df, names = make_date(df.copy(), date_field), [field_names] if isinstance(field_names, str) else list(field_names)
-    order = df.sort_values([group_field, date_field], kind='stable')
+    df, names = make_date(df.copy(), date_field), _listed(field_names)
+    order = df.reset_index(drop=True).sort_values([group_field, date_field], kind='stable') # labels may repeat
     day, group = order[date_field], order[group_field]
     for name in names:
         event = day.where(order[name].fillna(0).astype(bool))
-        df[f'After{name}'] = (day - event.groupby(group).ffill()) / pd.Timedelta(days=1)
-        df[f'Before{name}'] = (event.groupby(group).bfill() - day) / pd.Timedelta(days=1)
+        after, before = day - event.groupby(group).ffill(), event.groupby(group).bfill() - day
+        for o, gap in ((f'After{name}', after), (f'Before{name}', before)):
+            df[o] = (gap / pd.Timedelta(days=1)).sort_index().to_numpy()
         for o in (f'After{name}', f'Before{name}') if cap is not None else (): df[o] = df[o].fillna(cap).clip(upper=cap)
     return df
 
@@ -241,7 +244,7 @@ def running_counts(df:pd.DataFrame, # not changed
                   )->pd.DataFrame:  # a copy with <name>_bw (backwards) and <name>_fw (forwards)
     "How often something happened in the last days, and will in the next, within each group."
     if days < 1: raise ValueError(f'a window has at least one day, not {days}')
-    df, names = make_date(df.copy(), date_field), [field_names] if isinstance(field_names, str) else list(field_names)
+    df, names = make_date(df.copy(), date_field), _listed(field_names)
     day = ((df[date_field] - df[date_field].min()) // pd.Timedelta(days=1)).to_numpy()
     if df[date_field].isna().any(): raise ValueError(f'{df[date_field].isna().sum()} rows have no {date_field!r}')
     place = pd.factorize(df[group_field])[0] * (int(day.max(initial=0)) + 2 * days) + day # groups far apart on one line

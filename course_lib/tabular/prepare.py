@@ -18,7 +18,9 @@ from .core import Categorify, FillMissing, TabularPandas, _named
 from .data import TabularDataLoaders, _as_frame
 from .dates import add_datepart
 from .files import _some, table_kind
+from .procs import _listed
 from .reading import ColumnTypes, learn_types, read_table
+from ..torch_core import Configurable, name_of, recipe, to_config
 from ..torch_core import Configurable, name_of, recipe, to_config
 
 
@@ -79,6 +81,7 @@ class Preparation(Configurable):
         return out
 
 
+
 # %% ../../nbs/library/tabular/prepare.ipynb #65267721
 def _parts(col, wanted=None):
     "The parts of one column of dates."
@@ -132,7 +135,7 @@ def plan_columns(df:pd.DataFrame,  # training rows of a raw table
                  types:ColumnTypes=None, # what the columns hold (default: learnt from these rows)
                 )->tuple:          # (Preparation, column -> what was decided)
     "Decide what each column is."
-    targets = list(target) if isinstance(target, (list, tuple)) else [target]
+    targets = _listed(target)
     twice = df.columns[df.columns.duplicated()].unique().tolist()
     if twice: raise ValueError(f'several columns have the same name: {_named(twice)}. Rename or drop them')
     max_card = max_card or int(np.clip(len(df) // 100, 10, 200))

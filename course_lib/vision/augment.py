@@ -119,14 +119,31 @@ class Resize(RandTransform):
         self.place, x = (0.5, 0.5) if split_idx == 1 else tuple(torch.rand(2).tolist()), _picture(b)
         self.hw = self.size if x is None else self.scaled(*x.shape[-2:])
 
+    def too_long(self, h, w):
+        "Would scaling enlarge it, to more than 16 times the pixels that the target needs?"
+        a, b = h / self.size[0], w / self.size[1]
+        return min(a, b) < 1 and max(a, b) > 16 * min(a, b) and self.method == ResizeMethod.Crop
+
     def fixed(self, x):
         "The part without chance: scale a PIL picture."
-        return _scale_to(x, self.scaled(*x.shape), self.resamples) if isinstance(x, Image.Image) else x
+        if not isinstance(x, Image.Image) or self.too_long(*x.shape): return x
+        return _scale_to(x, self.scaled(*x.shape), self.resamples)
+
+    def narrow(self, x):
+        "The part of a very long picture that the crop will need."
+        hw = tuple(x.shape[-2:])
+        if not self.too_long(*hw): return x
+        scale = max(s / n for s, n in zip(self.size, hw))
+        h, w = (min(n, math.ceil(s / scale)) for s, n in zip(self.size, hw))
+        top, left = (_start(n, s, at) for n, s, at in zip(hw, (h, w), self.place))
+        if isinstance(x, Image.Image): return x.crop((left, top, left + w, top + h))
+        return retag(x.narrow(-2, top, h).narrow(-1, left, w), x)
 
     def encodes(self, x:Image.Image):
-        t = image2tensor(self.fixed(x))
+        t = image2tensor(self.fixed(self.narrow(x)))
         return _like_pil(crop_pad(t, self.size, self.place, self.pad_mode), x)
     def encodes(self, x:TensorImageBase):
+        x = self.narrow(x)
         hw = self.scaled(*x.shape[-2:])
         if x.shape[-2:] != hw: x = _scale_to(x, hw, self.resamples)
         return crop_pad(x, self.size, self.place, self.pad_mode)
