@@ -99,6 +99,7 @@ class Amounts(Module, Configurable):
 
 class UnitMSELoss(BaseLoss):
     "Mean squared error in deviations of the target: 1 for a model that always says the mean, whatever the unit."
+    data_only = True # files may ask for it
     def __init__(self, std:float=1., reduction:str='mean'): # of the targets; 'mean', 'sum' or 'none'
         super().__init__(nn.MSELoss, reduction=reduction)
         self.std = std
