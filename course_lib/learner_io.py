@@ -439,8 +439,10 @@ def _no_loss(*args):
 _args, _metrics = ('lr', 'wd', 'wd_bn_bias', 'train_bn', 'moms'), ('metric', 'metric function', 'function')
 _homes = '''losses metrics layers learner transform data.core data.transforms data.load
     vision.core vision.augment vision.data vision.models vision.learner vision.efficientnet
-    tabular.core tabular.data tabular.procs tabular.model tabular.learner tabular.prepare tabular.ensemble
-    collab collab.data collab.model collab.learner collab.implicit collab.cold apps.table apps.dogscats apps.planet'''.split()
+    tabular.core tabular.data tabular.procs tabular.model tabular.learner tabular.prepare tabular.reading
+    tabular.ensemble
+    collab collab.data collab.model collab.learner collab.implicit collab.cold
+    apps.table apps.dogscats apps.planet'''.split()
 _keys = set('kind learner dls model loss cbs precision args metrics n_inp modules same'.split())
 
 def check_note(note:dict): # of an exported learner

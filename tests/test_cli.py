@@ -206,8 +206,8 @@ def test_table_of_classes(flats, tmp_path):
 
 
 wrong_tables = {
-    'no target': ('train table flats.csv', '--target with one of nr, sold, town, size, price'),
-    'no such target': ('train table flats.csv --target rent', "no column 'rent'; choose --target from"),
+    'no target': ('train table flats.csv', "--target with one of 'nr', 'sold', 'town', 'size', 'price'"),
+    'no such target': ('train table flats.csv --target rent', "no column 'rent'; it has 'nr'"),
     'several targets': ('train table flats.csv --target price,size', "one target at a time, not 'price,size'"),
     'no such file': ('train table flat.csv --target price', 'no such file: flat.csv'),
     'no table': ('train table new.txt --target price', 'should end in .csv'),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TabularCollab', 'RatingsDataset', 'RatingsLoader', 'check_ratings', 'SideTable', 'fame', 'CollabDataLoaders',
-           'empty_ratings']
+           'known_first', 'empty_ratings']
 
 # %% ../../nbs/library/collab/data.ipynb #0101962a
 from collections.abc import Callable
@@ -18,9 +18,11 @@ from fastcore.basics import patch
 
 from ..data.block import RegressionBlock
 from ..data.transforms import IndexSplitter, RandomSplitter
-from ..tabular.core import TabularPandas
+from ..tabular.core import TabularPandas, no_column
 from ..tabular.data import TabDataLoader, TableDataset, TabularDataLoaders
-from ..tabular.procs import Categorify, NormalizeColumns
+from ..tabular.files import table_kind
+from ..tabular.procs import Categorify, NormalizeColumns, _listed
+from ..tabular.reading import learn_table
 from ..torch_core import Configurable, name_of, recipe, to_config
 
 # %% ../../nbs/library/collab/data.ipynb #0307e25d
@@ -68,21 +70,29 @@ def check_ratings(df:pd.DataFrame,        # one row a rating
                   duplicates:str='last',  # of a pair rated twice: the 'last' or 'first' row, the 'mean', or 'keep' all
                  )->pd.DataFrame:
     "The ratings that can be used; ValueError says which rows cannot, and what to do."
+    df, kept = _usable(df, names, duplicates)
+    return df if kept.all() else df[kept]
+
+def _usable(df, names, duplicates):
+    "(the ratings, which of them to keep: one truth value a row, whatever the labels are)"
     rules = ('last', 'first', 'mean', 'keep')
     if duplicates not in rules: raise ValueError(f'duplicates: one of {", ".join(rules)}, not {duplicates!r}')
-    if lost := [n for n in names if n not in df]: raise ValueError(f'there is no column {lost[0]!r} among {list(df)}')
+    if lost := [n for n in names if n not in df]: raise no_column(lost, df)
     for n in names:
         if (gaps := df[n].isna()).any():
             rows = ', '.join(map(str, df.index[gaps][:5]))
             rows += '…' if gaps.sum() > 5 else ''
             raise ValueError(f'{gaps.sum()} of {len(df)} ratings have no {n!r} (rows {rows}). '
                              f'Leave them out: df.dropna(subset={list(names)})')
-    twice = df.duplicated(names[:2], keep='last' if duplicates in ('last', 'keep', 'mean') else 'first')
-    if duplicates == 'keep' or not twice.any(): return df
+    last = 'first' if duplicates == 'first' else 'last'
+    twice = df[names[:2]].duplicated(keep=last).to_numpy() if duplicates != 'keep' else np.zeros(len(df), bool)
+    if not twice.any(): return df, ~twice
     print(f'{twice.sum()} ratings repeat a pair of {names[0]} and {names[1]}: one of each is used ({duplicates})')
     if duplicates == 'mean':
-        df = df.assign(**{names[2]: df.groupby(names[:2], sort=False)[names[2]].transform('mean')})
-    return df[~twice]
+        df, pair = df.copy(deep=False), [df[n].to_numpy() for n in names[:2]]
+        df[names[2]] = df[names[2]].groupby(pair, sort=False).transform('mean')
+    return df, ~twice
+
 
 # %% ../../nbs/library/collab/data.ipynb #89a712bc
 class SideTable(Configurable):
@@ -95,7 +105,7 @@ class SideTable(Configurable):
                  vocab:dict=None,     # learnt: column -> its tags or categories
                  stats:dict=None):    # learnt: column -> (mean, standard deviation)
         self.key, self.sep, self.vocab, self.stats = key, sep, vocab or {}, stats or {}
-        self.tags, self.cats, self.conts = ([o] if isinstance(o, str) else list(o) for o in (tags, cats, conts))
+        self.tags, self.cats, self.conts = map(_listed, (tags, cats, conts))
     @property
     def made_with(self):
         return dict(key=self.key, tags=self.tags, cats=self.cats, conts=self.conts, sep=self.sep, vocab=self.vocab,
@@ -115,7 +125,7 @@ class SideTable(Configurable):
 def fit(self:SideTable, df:pd.DataFrame)->SideTable: # one row a user or item
     "Learn tags, categories, means and spreads."
     if lost := [c for c in [*self.tags, *self.cats, *self.conts] if c not in df]:
-        raise ValueError(f'the table about {self.key!r} has no column {lost[0]!r}; it has {list(df)}')
+        raise no_column(lost, df, f'the table about {self.key!r}')
     for c in [*self.tags, *self.cats]: self.vocab[c] = sorted({w for ws in self._words(df, c) for w in ws}, key=str)
     for c in self.conts:
         x = pd.to_numeric(df[c], errors='coerce')
@@ -153,6 +163,7 @@ def fame(rows:torch.Tensor, # positions of the items of all training ratings
 class CollabDataLoaders(TabularDataLoaders):
     "Loaders of ratings: training and validation."
     user_side = item_side = user_feats = item_feats = None
+    types = None # what the columns of the file hold, see `ColumnTypes`
     @property
     def user_name(self): return self.loaders[-1].dataset.to.cat_names[0]
     @property
@@ -184,6 +195,25 @@ def dataloaders(self:TabularCollab,
     rest = [first.new(RatingsDataset(self.subset(i)), **plain) for i in range(1, max(2, self.n_subsets))]
     return CollabDataLoaders(first, *rest, path=path, device=device or self.device)
 
+# %% ../../nbs/library/collab/data.ipynb #4bac6e9b
+def known_first(df:pd.DataFrame, # ratings
+                names:list,      # columns: of each of their values, one row at least is to be in training
+                splits:tuple,    # positions of training and validation rows
+               )->tuple:         # the same, after some have moved to training
+    "Whom validation alone knows, training gets one row of; how many, is said."
+    train, valid = (np.array(s, dtype=np.int64) for s in splits)
+    for n in names if len(valid) else ():
+        codes = pd.factorize(df[n])[0]
+        seen = np.zeros(codes.max() + 1, bool)
+        seen[codes[train]] = True
+        strangers = np.flatnonzero(~seen[codes[valid]])
+        if not len(strangers): continue
+        move = strangers[np.unique(codes[valid[strangers]], return_index=True)[1]]
+        if n != names[0] and len(move) == len(valid): continue # an only user, each item rated once: some have to judge
+        print(f'{len(move)} rating(s) moved to training: it had none of their {n}')
+        train, valid = np.concatenate([train, valid[move]]), np.delete(valid, move)
+    return train, valid
+
 # %% ../../nbs/library/collab/data.ipynb #211141d1
 @patch(cls_method=True)
 def from_df(cls:CollabDataLoaders,
@@ -201,13 +231,18 @@ def from_df(cls:CollabDataLoaders,
             users:pd.DataFrame=None,     # what is known about users, with a column `user_name`
             user_tags=(), user_cats=(), user_conts=(), # its columns
             duplicates:str='last',  # what to do with a pair that is rated twice, see `check_ratings`
+            known:str='user',       # of each 'user' a rating stays in training; 'both': of each item too; or 'any'
             **kwargs                # anything `dataloaders` takes: bs, val_bs, device …
            )->CollabDataLoaders:
     "Loaders from a DataFrame of ratings."
     if ratings.shape[1] < 3: raise ValueError(f'a user, an item and a rating make three columns: {list(ratings)}')
-    names = [n or ratings.columns[i] for i, n in enumerate((user_name, item_name, rating_name))]
-    good = check_ratings(ratings, names, duplicates)
-    splits = RandomSplitter(valid_pct, seed=seed)(good) if valid_idx is None else _splits(ratings, good, valid_idx)
+    names = [ratings.columns[i] if n is None else n for i, n in enumerate((user_name, item_name, rating_name))]
+    if known not in ('user', 'both', 'any'): raise ValueError(f"known: 'user', 'both' or 'any', not {known!r}")
+    good, kept = _usable(ratings, names, duplicates)
+    good = good if kept.all() else good[kept]
+    if valid_idx is not None: splits = _renumbered(IndexSplitter(valid_idx)(ratings), kept)
+    else: splits = known_first(good, dict(user=names[:1], both=names[:2], any=[])[known],
+                               RandomSplitter(valid_pct, seed=seed)(good))
     procs = [Categorify] + ([NormalizeColumns] if cont_names else [])
     to = TabularCollab(good, procs, names[:2], cont_names, names[2:], RegressionBlock(), splits)
     dls = to.dataloaders(path=path, **kwargs)
@@ -215,18 +250,15 @@ def from_df(cls:CollabDataLoaders,
     dls.item_side, dls.item_feats = _side(items, names[1], item_tags, item_cats, item_conts, dls)
     return dls
 
-def _splits(ratings, good, valid_idx):
-    "Positions among the good rows, from positions among all."
-    train, valid = IndexSplitter(valid_idx)(ratings)
-    kept = ratings.index.isin(good.index) if ratings.index.is_unique else None
-    if kept is None or kept.all(): return train, valid
+def _renumbered(splits, kept):
+    "Positions among the rows that are kept, from positions among all."
     new = np.cumsum(kept) - 1
-    return tuple([int(new[i]) for i in part if kept[i]] for part in (train, valid))
+    return [[int(new[i]) for i in part if kept[i]] for part in splits]
 
 def _side(df, key, tags, cats, conts, dls):
     "A fitted `SideTable`, and its numbers for each class of `key`."
     if df is None: return None, None
-    if key not in df: raise ValueError(f'the table about {key!r} needs a column of that name; it has {list(df)}')
+    if key not in df: raise no_column(key, df, f'the table about {key!r}')
     side = SideTable(key, tags, cats, conts)
     known = df.drop_duplicates(key).set_index(key, drop=False).reindex(list(dls.classes[key])[1:])
     if n := int(known[key].isna().sum()): print(f'nothing is known about {n} of {len(known)} values of {key!r}')
@@ -241,17 +273,25 @@ def from_csv(cls:CollabDataLoaders,
             )->CollabDataLoaders:
     "Loaders from a CSV file of ratings."
     if not Path(csv).is_file(): raise FileNotFoundError(f'There is no file {str(csv)!r}')
-    return cls.from_df(pd.read_csv(csv), **kwargs)
+    if table_kind(csv) is None: return cls.from_df(pd.read_csv(csv), **kwargs)
+    raw, held = learn_table(csv)
+    raw = raw.drop(columns=held.blank_index)
+    ids = [kwargs.get(k) or n for k, n in zip(('user_name', 'item_name'), raw.columns)]
+    held = held.of_names(raw, [n for n in ids if n in raw], [n for n in raw if n not in ids])
+    dls = cls.from_df(held(raw), **kwargs)
+    dls.types = held.of_names(raw, ids, [dls.rating_name, *dls.cont_names])
+    return dls
 
 # %% ../../nbs/library/collab/data.ipynb #04b803e4
-@recipe(role='loaders', takes=dict(procs='transform', targets='transform', sides='data'))
+@recipe(role='loaders', takes=dict(procs='transform', targets='transform', sides='data', types='data'))
 def empty_ratings(procs,        # fitted steps
                   cat_names,    # columns of user and item
                   cont_names,   # numbers of a rating
                   y_names,      # column of ratings
                   targets,      # (transform, names)
                   bs:int=64,    # ratings a batch
-                  sides=(None, None)): # side tables of users and items
+                  sides=(None, None), # side tables of users and items
+                  types=None):  # what the columns of files hold
     "Loaders without ratings, which still know how to prepare new ones."
     import_module('course_lib.collab') # a saved learner asks for its class next
     to = TabularCollab(pd.DataFrame(), procs, cat_names, cont_names, y_names, do_setup=False)
@@ -260,6 +300,7 @@ def empty_ratings(procs,        # fitted steps
     dl = RatingsLoader(RatingsDataset(to), bs=bs, split_idx=1)
     dls = CollabDataLoaders(dl, dl.new())
     dls.user_side, dls.item_side = sides
+    dls.types = types
     return dls
 
 @patch
@@ -267,5 +308,5 @@ def to_config(self:CollabDataLoaders)->dict: # JSON-able
     "How new ratings are prepared, written down."
     to = self.loaders[-1].dataset.to
     made = dict(procs=list(to.procs.fs), cat_names=to.cat_names, cont_names=to.cont_names, y_names=to.y_names,
-                targets=to.targets, bs=self.loaders[-1].bs, sides=[self.user_side, self.item_side])
+                targets=to.targets, bs=self.loaders[-1].bs, sides=[self.user_side, self.item_side], types=self.types)
     return {'$new': name_of(empty_ratings), 'args': {k: to_config(v) for k, v in made.items()}}

@@ -21,6 +21,7 @@ from ..data.core import DataLoaders
 from ..layers import Embedding
 from ..learner import Learner
 from ..metrics import Metric
+from ..tabular.core import no_column
 from ..torch_core import Configurable, Module, name_of, recipe, register, set_seed, to_config
 
 # %% ../../nbs/library/collab/implicit.ipynb #ddf6ed25
@@ -117,6 +118,7 @@ class PairLoader:
 # %% ../../nbs/library/collab/implicit.ipynb #beebef3b
 class ImplicitDataLoaders(DataLoaders):
     "Loaders for a log of who had to do with what."
+    types = None # what the columns of the file hold, see `ColumnTypes`
     @classmethod
     def from_df(cls, df,                       # a row for each: user, item, perhaps a rating and a time
                 user_name:str=None,            # column (default: the first)
@@ -130,7 +132,7 @@ class ImplicitDataLoaders(DataLoaders):
                 power:float=0.,                # draw them by popularity to this power; 0: all alike
                 path='.'):                     # where models go
         "Pairs to learn from, and each user's last ones to judge by."
-        user, item = user_name or df.columns[0], item_name or df.columns[1]
+        user, item = (df.columns[i] if n is None else n for i, n in enumerate((user_name, item_name)))
         df, liked = _checked(df, user, item, rating_name, min_rating)
         hidden = np.zeros(len(df), bool)
         hidden[liked] = leave_last_out(df[liked], user, time_name, n_last)
@@ -139,9 +141,13 @@ class ImplicitDataLoaders(DataLoaders):
         def part(rows):
             rows = torch.tensor(rows)
             return Interactions(us[rows], its[rows], n_users=len(users), n_items=len(items))
-        train, held_out, everything = part(liked & ~hidden), part(hidden), part(np.ones(len(df), bool))
+        everything = part(np.ones(len(df), bool))
+        rest = (everything.counts() < len(items))[us].numpy()
+        if n := len(us[~rest].unique()): print(f'{n} of {len(users)} {user} have every {item}: nothing to learn there')
+        if not rest.any(): rest[:] = True # all have all: there may still be lists to look at
+        train, held_out = part(liked & ~hidden & rest), part(hidden & rest)
         seen = part(~hidden)
-        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows, so none can be held out')
+        if not len(held_out): raise ValueError(f'nobody has more than {n_last} rows')
         self = cls(PairLoader(train, seen, bs=bs, n_neg=n_neg, power=power),
                    PairLoader(held_out, everything, bs=4 * bs, n_neg=n_neg, power=power, shuffle=False, seed=0),
                    path=path)
@@ -152,7 +158,7 @@ class ImplicitDataLoaders(DataLoaders):
 def _checked(df, user, item, rating, least):
     "The rows that can be used, and which of them count as liked."
     missing = [c for c in (user, item, rating) if c is not None and c not in df]
-    if missing: raise ValueError(f'no column {missing[0]!r}; there are {list(df)}')
+    if missing: raise no_column(missing, df)
     for c in (user, item):
         if df[c].isna().any(): raise ValueError(f'{df[c].isna().sum()} rows have no {c}: drop them with df.dropna()')
     if least is None: return df, np.ones(len(df), bool)
@@ -293,21 +299,23 @@ def recommend_to(self:ImplicitLearner, items, # names: what somebody has
     return _listed(scores, n, out, self.dls)
 
 # %% ../../nbs/library/collab/implicit.ipynb #77f3e11f
-@recipe(role='loaders')
+@recipe(role='loaders', takes=dict(types='data'))
 def empty_log(users:list,      # names
               items:list,      # names
               user_name:str,   # column
-              item_name:str):  # column
+              item_name:str,   # column
+              types=None):     # what the columns of files hold
     "Loaders without a log, which still know the names."
     dls = ImplicitDataLoaders((), ())
     dls.users, dls.items, dls.user_name, dls.item_name = users, items, user_name, item_name
+    dls.types = types
     dls.train_pairs = dls.held_out = dls.seen = Interactions([], [], n_users=len(users), n_items=len(items))
     return dls
 
 @patch
 def to_config(self:ImplicitDataLoaders)->dict: # JSON-able
     "The names, written down."
-    made = {k: to_config(getattr(self, k)) for k in ('users', 'items', 'user_name', 'item_name')}
+    made = {k: to_config(getattr(self, k)) for k in ('users', 'items', 'user_name', 'item_name', 'types')}
     return {'$new': name_of(empty_log), 'args': made}
 
 @patch
@@ -317,8 +325,7 @@ def predict_table(self:ImplicitLearner, df, # rows with the columns of user and 
     import pandas as pd
     d, m = self.dls, self.model
     cols = list(dict.fromkeys([d.user_name, d.item_name, *keep]))
-    if lost := [c for c in cols if c not in df]:
-        raise ValueError(f'the pairs have no column {lost[0]!r}, but {list(df)}')
+    if lost := [c for c in cols if c not in df]: raise no_column(lost, df)
     at = [pd.Series(range(len(v)), v).reindex(df[c]).to_numpy() for c, v in zip(cols, (d.users, d.items))]
     known, out = ~np.isnan(at[0] + at[1]), np.full(len(df), np.nan)
     x = torch.tensor(np.stack(at, 1)[known]).long().to(m.i_bias.weight.device)

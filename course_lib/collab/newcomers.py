@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from .cold import (FactorTable, export_embeddings, factor_tables, fold_in, onboarding, prior_of,
                                     rate_pairs)
 from .learner import CollabLearner
+from ..tabular.core import no_column
 
 # %% ../../nbs/library/collab/newcomers.ipynb #6f5147e0
 @patch
@@ -42,7 +43,7 @@ def _rated(learn, rated, y_range):
     if isinstance(rated, pd.DataFrame):
         names = [learn.dls.item_name, learn.dls.rating_name]
         if lost := [n for n in names if n not in rated]:
-            raise ValueError(f'the ratings have no column {lost[0]!r}, but {list(rated)}')
+            raise no_column(lost, rated, 'the table of ratings')
         rated = dict(zip(*(rated[n] for n in names))) # of an item that is rated twice, the last
     stars = torch.tensor([float(v) for v in rated.values()])
     low, high = y_range or (-np.inf, np.inf)
@@ -115,7 +116,7 @@ def pred_new_items(self:CollabLearner,
     if side is None:
         raise ValueError('training knew nothing about items: CollabDataLoaders.from_df(items=…, item_tags=…) tells it')
     if lost := [c for c in [*side.tags, *side.cats, *side.conts] if c not in df]:
-        raise ValueError(f'the new items have no column {lost[0]!r}, but {list(df)}')
+        raise no_column(lost, df, 'the table of new items')
     feats = m.i_side.feats
     fame = feats[1:, :feats.shape[1] - len(side.names)].mean(0).expand(len(df), -1) # empty without fame
     factors, bias = m.i_side(torch.cat([fame, side.encode(df).to(feats.device)], 1))

@@ -13,6 +13,7 @@ from fastcore.basics import patch
 
 from .learner import CollabLearner
 from .ranking import nearest_rows
+from ..tabular.core import no_column
 
 # %% ../../nbs/library/collab/recommend.ipynb #d326cb6f
 @patch
@@ -120,7 +121,6 @@ def predict_table(self:CollabLearner,
     "The rating of each row; a name that training lacks is predicted without it."
     names = [self.dls.user_name, self.dls.item_name]
     cols = list(dict.fromkeys([*names, *keep]))
-    if lost := [c for c in [*cols, *self.dls.cont_names] if c not in df]:
-        raise ValueError(f'the pairs have no column {lost[0]!r}, but {list(df)}')
+    if lost := [c for c in [*cols, *self.dls.cont_names] if c not in df]: raise no_column(lost, df)
     with self.no_bar(): preds, _ = self.get_preds(dl=self.dls.test_dl(df))
     return df[cols].reset_index(drop=True).assign(prediction=preds.reshape(-1).float().numpy())

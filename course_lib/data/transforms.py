@@ -265,7 +265,8 @@ class CategoryMap:
             levels = L(list(dict.fromkeys(_plain(o) for o in col)))
             if sort: levels = _sorted(levels)
         self.items = L(['#na#']) + levels if add_na else levels
-        self.o2i = (_OrNa if self.items[:1] == ['#na#'] else dict)((v, i) for i, v in enumerate(self.items))
+        with_na = len(self.items) > 0 and isinstance(self.items[0], str) and self.items[0] == '#na#'
+        self.o2i = (_OrNa if with_na else dict)((v, i) for i, v in enumerate(self.items))
     def __getitem__(self, i):
         return self.items[int(i)] if isinstance(i, (torch.Tensor, np.ndarray)) and i.ndim == 0 else self.items[i]
     def __len__(self): return len(self.items)

@@ -18,7 +18,8 @@ from fastcore.basics import patch
 from ..data.core import DataLoaders
 from ..data.load import DataLoader, TensorDataset
 from ..data.transforms import Categorize, IndexSplitter, RandomSplitter
-from .core import TabularPandas, _readable
+from .core import TabularPandas
+from .procs import _listed
 from ..torch_core import default_device, name_of, recipe, to_config, to_cpu
 
 # %% ../../nbs/library/tabular/data.ipynb #b8d19ffa
@@ -147,8 +148,7 @@ def from_df(cls:TabularDataLoaders,
             **kwargs             # anything `dataloaders` takes
            )->TabularDataLoaders:
     "Loaders from a DataFrame."
-    named = lambda names: [names] if isinstance(names, str) else list(names or [])
-    if cont_names is None: cont_names = [n for n in df.columns if n not in named(cat_names) + named(y_names)]
+    if cont_names is None: cont_names = [n for n in df.columns if n not in _listed(cat_names) + _listed(y_names)]
     splits = RandomSplitter(valid_pct, seed=seed)(df) if valid_idx is None else IndexSplitter(valid_idx)(df)
     return TabularPandas(df, procs, cat_names, cont_names, y_names, y_block, splits).dataloaders(path=path, **kwargs)
 

@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .core import no_column
+from .procs import _listed
+
 # %% ../../nbs/library/tabular/embeddings.ipynb #97c33b70
 def embedding_frame(learn,   # a tabular learner
                     name:str, # one of its categories
@@ -36,9 +39,8 @@ def embed_features(learn,              # a tabular learner
                   )->pd.DataFrame:     # `df` with embeddings in the place of these columns
     "Replace categories by what a net has learnt about them; values it has never seen get the average."
     have = [n for n in learn.dls.cat_names if n in df]
-    names = have if names is None else [names] if isinstance(names, str) else list(names)
-    lost = [n for n in names if n not in df]
-    if lost: raise ValueError(f'the table has no column {lost[0]!r}, only {", ".join(map(str, df))}')
+    names = have if names is None else _listed(names)
+    if lost := [n for n in names if n not in df]: raise no_column(lost, df)
     parts = []
     for n in names:
         table = embedding_frame(learn, n)
@@ -53,8 +55,7 @@ def embed_features(learn,              # a tabular learner
 def unknown_as_mean(learn): # a tabular learner; its embeddings are changed
     "Give row 0 of each embedding the mean of the others, unless training rows had gaps there."
     seen = learn.dls.train.dataset.tensors[0] if len(learn.dls.train.dataset) else None
-    models = list(learn.model.models) if hasattr(learn.model, 'models') else [table_model(learn)]
-    for model in models:
+    for model in (m for m in learn.model.modules() if hasattr(m, 'embeds')):
         for i, e in enumerate(model.embeds):
             used = seen is not None and bool((seen[:, i] == 0).any())
             if len(e.weight) > 1 and not used: e.weight[0] = e.weight[1:].mean(0)

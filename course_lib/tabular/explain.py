@@ -14,30 +14,26 @@ import pandas as pd
 import torch
 
 from ..interpret import pca
+from .core import no_column
 from .data import _as_frame
 from .embeddings import table_model
+from .procs import FillMissing, _listed
 
 # %% ../../nbs/library/tabular/explain.ipynb #1aaf3b09
 def _groups(to, names):
     "Which encoded columns each asked name stands for."
-    flags = {n: f'{n}_na' for n in to.cont_names if f'{n}_na' in list(to.made)}
+    fill = next((p for p in to.procs.fs if isinstance(p, FillMissing)), None)
+    flags = {n: fill.flag(n) for n in to.cont_names if fill and fill.flag(n) in list(to.made)}
     x_names = list(to.x_names)
     if names is None: names = [n for n in x_names if n not in flags.values()]
     groups = {}
-    for name in [names] if isinstance(names, str) else names:
+    for name in [names] if isinstance(names, tuple) else _listed(names):
         parts = list(name) if isinstance(name, tuple) else [name]
-        lost = [n for n in parts if n not in x_names]
-        if lost: raise ValueError(f'{lost[0]!r} is no input of the model: it has {", ".join(map(repr, x_names))}')
-        groups[' + '.join(parts)] = [*parts, *(flags[n] for n in parts if n in flags)]
+        if lost := [n for n in parts if n not in x_names]: raise no_column(lost, x_names, 'the model')
+        whole = parts[0] if len(parts) == 1 else ' + '.join(map(str, parts))
+        groups[whole] = [*parts, *(flags[n] for n in parts if n in flags)]
     return groups
 
-def _scorer(learn, metric):
-    "(function of a batch -> number, +1 if less is better)"
-    if metric is None: return lambda b: learn.get_preds(dl=[b], with_loss=True)[-1].double().mean().item(), 1
-    def score(b):
-        preds, targs = learn.get_preds(dl=[b])
-        return float(metric(preds, targs))
-    return score, -1
 
 # %% ../../nbs/library/tabular/explain.ipynb #0baa0753
 def permutation_importance(learn,            # a tabular learner
@@ -52,26 +48,55 @@ def permutation_importance(learn,            # a tabular learner
     to, n = ds.to, len(ds)
     if n < 2: raise ValueError(f'{n} row(s): shuffling needs more; give a loader, dl=learn.dls.test_dl(df)')
     if len(ds.tensors) < 3: raise ValueError('these rows have no targets: importance is measured on rows that have')
-    score, sign = _scorer(learn, metric)
+    groups, orders = _groups(to, names), _orders(n, n_repeats, seed)
+    jobs = [([], orders[0]), *((cols, order) for cols in groups.values() for order in orders)]
     whole = ds.get_batch(torch.arange(n, device=ds.tensors[0].device))
-    with learn.no_bar(): before, rows = score(whole), {}
-    shared = np.random.RandomState(seed).randint(np.iinfo(np.int32).max + 1)
-    for name, cols in _groups(to, names).items():
-        draw, order, found = np.random.RandomState(shared), np.arange(n), []
-        with learn.no_bar():
-            b = [t.clone() for t in whole]
-            for _ in range(n_repeats): found.append(sign * (score(_shuffled(b, to, cols, draw, order)) - before))
-        rows[name] = dict(importance=np.mean(found), std=np.std(found))
-    return pd.DataFrame(rows).T.sort_values('importance', ascending=False)
+    before, *after = _scores(learn, metric, _Shuffles(to, whole, jobs))
+    rises = (np.array(after) - before).reshape(len(groups), n_repeats) * (1 if metric is None else -1)
+    found = pd.DataFrame(dict(importance=rises.mean(1), std=rises.std(1)), pd.Index(list(groups), dtype=object))
+    return found.sort_values('importance', ascending=False)
+
 
 # %% ../../nbs/library/tabular/explain.ipynb #10238b11
-def _shuffled(b, to, cols, draw, order):
-    "The batch with these columns shuffled, in place."
-    draw.shuffle(order)
-    idx = torch.as_tensor(order, device=b[0].device)
-    for part, names in zip(b, (list(to.cat_names), list(to.cont_names))):
-        for i in (names.index(n) for n in cols if n in names): part[:, i] = part[idx, i]
-    return tuple(b)
+class _Shuffles:
+    "The same batch again and again, with other columns shuffled each time; in place, one after the other."
+    most = 2_000_000 # rows at a time: predictions of as many are kept
+    def __init__(self, to, whole, jobs): self.to, self.whole, self.jobs = to, whole, jobs
+    def __len__(self): return len(self.jobs)
+    def __iter__(self):
+        at = {n: (part, i) for part, names in zip(self.whole, (self.to.cat_names, self.to.cont_names))
+              for i, n in enumerate(names)}
+        for cols, order in self.jobs:
+            idx = torch.as_tensor(order, device=self.whole[0].device)
+            was = [part[:, i].clone() for part, i in map(at.get, cols)]
+            for (part, i), col in zip(map(at.get, cols), was): part[:, i] = col[idx]
+            yield self.whole
+            for (part, i), col in zip(map(at.get, cols), was): part[:, i] = col
+    def parts(self):
+        each = max(1, self.most // len(self.whole[0]))
+        for i in range(0, len(self.jobs), each): yield _Shuffles(self.to, self.whole, self.jobs[i:i + each])
+
+def _orders(n, n_repeats, seed):
+    "Orders of rows, the same for every column: those of scikit-learn with the same seed."
+    draw = np.random.RandomState(np.random.RandomState(seed).randint(np.iinfo(np.int32).max + 1))
+    order, place, found = np.arange(n), np.arange(n), []
+    for _ in range(n_repeats):
+        draw.shuffle(order)
+        place = place[order]
+        found.append(place)
+    return found
+
+def _scores(learn, metric, shuffles):
+    "The mean loss, or the metric, of each batch."
+    found, n = [], len(shuffles.whole[0])
+    for part in shuffles.parts():
+        preds, targs, *losses = learn.get_preds(dl=part, with_loss=metric is None)
+        if metric is None: found += losses[0].double().reshape(-1, n).mean(1).tolist()
+        else: found += [float(metric(p, t)) for p, t in zip(_cut(preds, n), _cut(targs, n))]
+    return found
+
+def _cut(o, n): return o.split(n) if isinstance(o, torch.Tensor) else zip(*(t.split(n) for t in o))
+
 
 # %% ../../nbs/library/tabular/explain.ipynb #8a2abd6b
 def plot_importance(table, # as `permutation_importance` gives it
@@ -97,14 +122,17 @@ def partial_dependence(learn,         # a tabular learner
     "The mean prediction when a column is set to one value after another for all rows."
     df = _as_frame(df)
     to = learn.dls.train.dataset.to
-    if name not in list(to.x_names) or name not in df: _groups(to, name); raise ValueError(f'df has no column {name!r}')
+    _groups(to, [name])
+    if name not in df: raise no_column(name, df, 'df')
     if not len(df): raise ValueError('df has no rows: the mean of no prediction is not a number')
     if len(df) > n: df = df.sample(n, random_state=seed)
     if values is None: values = _grid(df[name], name in list(to.cat_names))
     found = []
     with learn.no_bar():
         for v in values:
-            dl = learn.dls.test_dl(df.assign(**{name: pd.Series([v] * len(df), df.index)}), with_labels=False)
+            turned = df.copy(deep=False)
+            turned[name] = pd.Series([v] * len(df), df.index)
+            dl = learn.dls.test_dl(turned, with_labels=False)
             preds = learn.get_preds(dl=dl)[0]
             found.append((preds[:, -1] if each else preds.mean(0)).numpy())
     outputs = df.index if each else list(learn.dls.vocab) if learn.dls.vocab is not None else list(to.y_names)

@@ -8,6 +8,9 @@ __all__ = ['join_df']
 # %% ../../nbs/library/tabular/joins.ipynb #9b908f48
 import pandas as pd
 
+from .core import no_column
+from .procs import _listed
+
 # %% ../../nbs/library/tabular/joins.ipynb #704a2932
 def join_df(left:pd.DataFrame,       # each of its rows is kept, once, in its order
             right:pd.DataFrame,      # one row for each value of the key
@@ -19,10 +22,12 @@ def join_df(left:pd.DataFrame,       # each of its rows is kept, once, in its or
     "Add the columns of `right` to the rows of `left`; say which keys found no partner."
     if unmatched not in ('say', 'raise', 'ignore'):
         raise ValueError(f"unmatched is 'say', 'raise' or 'ignore', not {unmatched!r}")
-    left_on = [left_on] if isinstance(left_on, str) else list(left_on)
-    right_on = left_on if right_on is None else [right_on] if isinstance(right_on, str) else list(right_on)
+    left_on = _listed(left_on)
+    right_on = left_on if right_on is None else _listed(right_on)
     _check_keys(left, right, left_on, right_on)
-    out = left.merge(right, how='left', left_on=left_on, right_on=right_on, suffixes=('', suffix), indicator='_found')
+    rows, partners = left.reset_index(drop=True), right.reset_index(drop=True) # an index may be called like a key
+    out = rows.merge(partners, how='left', left_on=left_on, right_on=right_on, suffixes=('', suffix),
+                     indicator='_found')
     lost = (out.pop('_found') == 'left_only').to_numpy()
     if lost.any() and unmatched != 'ignore':
         said = _unmatched(left[left_on], lost, right[right_on])
@@ -37,7 +42,7 @@ def _check_keys(left, right, left_on, right_on):
     if len(left_on) != len(right_on): raise ValueError(f'{len(left_on)} keys on the left, {len(right_on)} on the right')
     for side, df, names in (('left', left, left_on), ('right', right, right_on)):
         lost = [n for n in names if n not in df]
-        if lost: raise ValueError(f'the table on the {side} has no column {lost[0]!r}, only {", ".join(map(str, df))}')
+        if lost: raise no_column(lost, df, f'the table on the {side}')
     for a, b in zip(left_on, right_on):
         kinds = [_kind(t[n]) for t, n in ((left, a), (right, b))]
         if kinds[0] == kinds[1]: continue

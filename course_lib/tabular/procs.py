@@ -39,7 +39,10 @@ def df_shrink(df:pd.DataFrame,     # not changed
               int2uint:bool=False, # whole numbers without a sign where none is negative
              )->pd.DataFrame:
     "The same table with each column in the smallest type that holds its values."
-    return df.copy(deep=False).assign(**{n: _narrow(df[n], obj2cat, int2uint) for n in df.columns if n not in skip})
+    out = df.copy(deep=False)
+    for n in df.columns:
+        if n not in skip: out[n] = _narrow(df[n], obj2cat, int2uint)
+    return out
 
 # %% ../../nbs/library/tabular/procs.ipynb #34740925
 def _is_plain_number(kind): return isinstance(kind, np.dtype) and kind.kind in 'if'
@@ -71,7 +74,7 @@ class Table:
                  y_names=None,      # targets
                  n_train:int=None): # the first so many rows are for training (default: all)
         self.items, self.n_train = items, len(items) if n_train is None else n_train
-        self.cat_names, self.cont_names, self.y_names = (L(list(_listed(n))) for n in (cat_names, cont_names, y_names))
+        self.cat_names, self.cont_names, self.y_names = (L(_listed(n)) for n in (cat_names, cont_names, y_names))
         self.reduce_memory, self.coded = True, {}
     @property
     def x_names(self): return self.cat_names + self.cont_names
@@ -85,7 +88,10 @@ class Table:
     def __setitem__(self, name, column): self.items[name] = column
     def __len__(self): return len(self.items)
 
-def _listed(names): return [] if names is None else [names] if isinstance(names, str) else names
+def _listed(names):
+    "Names of columns as a list: a single one may be text or a number, as in `y_names=2`."
+    if names is None: return []
+    return [names] if isinstance(names, str) or not hasattr(names, '__iter__') else list(names)
 
 # %% ../../nbs/library/tabular/procs.ipynb #e9dca82b
 class TabularProc(Transform):
@@ -109,7 +115,10 @@ class TabularProc(Transform):
 # %% ../../nbs/library/tabular/procs.ipynb #bf934c54
 class FillStrategy:
     "Ways to choose a number for the gaps of a column."
-    def median(col, fill): return np.median(col)
+    def median(col, fill):
+        if col.dtype.kind not in 'iuf': return np.median(col)
+        x = np.sort(col.astype(np.int32) if col.dtype.itemsize < 4 else col) # numpy sorts four bytes fastest
+        return (float(x[(len(x) - 1) // 2]) + float(x[len(x) // 2])) / 2
     def mean(col, fill): return col.mean()
     def mode(col, fill):
         values, counts = np.unique(col, return_counts=True)
@@ -123,22 +132,23 @@ for _k, _f in _strategies.items(): setattr(FillStrategy, _k, staticmethod(_f))
 # %% ../../nbs/library/tabular/procs.ipynb #1e98ee7e
 class FillMissing(TabularProc):
     "Fill gaps in numbers, and note in a new category `<name>_na` where they were."
-    order, _learned, _takes = 0, ('na_dict', 'others'), dict(fill_strategy='fill')
+    order, _learned, _takes = 0, ('na_dict', 'others', 'flags'), dict(fill_strategy='fill')
     def __init__(self, fill_strategy=FillStrategy.median, # or 'median', 'mean', 'mode', 'constant'
                  add_col:bool=True,                       # add a category that says where gaps were
                  fill_vals=None,                          # for 'constant': one number, or column -> number (default: 0)
                  na_dict:dict=None,                       # learnt: column with gaps in training -> number
-                 others:dict=None):                       # learnt: column without -> number
+                 others:dict=None,                        # learnt: column without -> number
+                 flags:dict=None):                        # learnt: column -> its flag, where that is not `<name>_na`
         if isinstance(fill_strategy, str):
             if fill_strategy not in _strategies:
                 raise ValueError(f'fill_strategy: one of {", ".join(_strategies)}, not {fill_strategy!r}')
             fill_strategy = _strategies[fill_strategy]
         self.fill_strategy, self.add_col, self.fill_vals = fill_strategy, add_col, fill_vals
-        self.na_dict, self.others, self.told = na_dict or {}, others or {}, set()
+        self.na_dict, self.others, self.flags, self.told = na_dict or {}, others or {}, flags or {}, set()
 
     def setups(self, to):
         "Choose a number for each column; ValueError where there is nothing to choose from."
-        self.na_dict, self.others = {}, {}
+        self.na_dict, self.others, self.flags = {}, {}, {}
         for n in to.cont_names:
             x = to[n].to_numpy()
             gaps = np.zeros(1, bool) if x.dtype.kind in 'iub' else np.isnan(x)
@@ -148,12 +158,28 @@ class FillMissing(TabularProc):
             kept = self.fill_vals.get(n, 0) if isinstance(self.fill_vals, dict) else self.fill_vals or 0
             into = self.na_dict if gaps.any() else self.others
             into[n] = float(self.fill_strategy(x[~gaps] if gaps.any() else x, kept))
-        if self.add_col: to.cat_names = to.cat_names + [f'{n}_na' for n in self.na_dict]
+        if self.add_col: to.cat_names = to.cat_names + self.name_flags(to.items.columns)
 
 # %% ../../nbs/library/tabular/procs.ipynb #70ef6c7b
 from fastcore.basics import patch
 
 def _whole(kind): return isinstance(kind, np.dtype) and kind.kind in 'iub' # such have no gaps
+
+@patch
+def flag(self:FillMissing, n): # a column with gaps
+    "The name of the category that says where they were."
+    return self.flags.get(n, f'{n}_na')
+
+@patch
+def name_flags(self:FillMissing, taken)->list: # names of columns that are there
+    "A flag for each column with gaps: `<name>_na`, or longer where the table has a column of that name."
+    taken, made = set(taken), []
+    for n in self.na_dict:
+        own = flag = f'{n}_na'
+        while flag in taken: flag += '_'
+        if flag != own: self.flags[n] = flag; print(f'column {own!r} is the table\'s own: gaps of {n!r} go to {flag!r}')
+        taken.add(flag); made.append(flag)
+    return made
 
 @patch
 def encodes(self:FillMissing, to): # a `Table`
@@ -166,7 +192,7 @@ def encodes(self:FillMissing, to): # a `Table`
             print(f'column {n!r} has gaps here, and had none in training: filled with {self.others[n]:g}')
             self.told.add(n)
         to[n] = to[n].astype('float64').fillna(self.na_dict.get(n, self.others.get(n, 0.)))
-    flags = {f'{n}_na': gaps[n] for n in self.na_dict} if self.add_col else {}
+    flags = {self.flag(n): gaps[n] for n in self.na_dict} if self.add_col else {}
     if not flags: return
     rest = to.items.drop(columns=[f for f in flags if f in to.items])
     to.items = pd.concat([rest, pd.DataFrame(flags)], axis=1)
@@ -240,7 +266,14 @@ def _numbers(self:Categorify, to, n, codes, values):
     number = np.array([*number, 0]) # codes of -1, for missing ones, find the last
     sizes = (np.int8, np.int16, np.int32, np.int64) if to.reduce_memory else (np.int64,)
     size = next(t for t in sizes if len(o2i) <= np.iinfo(t).max)
-    return pd.Series(number.astype(size)[codes], to.items.index)
+    return _looked_up(number.astype(size), codes) # one a row, whatever the labels
+
+def _looked_up(number, codes):
+    "`number[codes]`; single bytes are translated as text is, without a detour over eight bytes for each."
+    if number.dtype != np.int8 or len(number) > 128: return number[codes]
+    table = np.zeros(256, np.int8)
+    table[:len(number) - 1], table[-1] = number[:-1], number[-1] # a code of -1 is the last byte
+    return np.frombuffer(bytearray(codes.astype(np.int8).tobytes().translate(table.tobytes())), np.int8)
 
 def _is_categorical(col): return isinstance(col.dtype, pd.CategoricalDtype)
 

@@ -192,15 +192,15 @@ def _fitted(steps, cats, conts, ys, targets, facts, values):
     "The steps, as if they had seen the whole table."
     fill = next((p for p in steps if isinstance(p, FillMissing)), None)
     fills = {c: _fill_value(fill, c, facts[c]) for c in conts} if fill else {}
-    made = [f'{c}_na' for c in conts if facts[c].gaps and fill and fill.add_col]
+    if fill:
+        fill.na_dict = {c: v for c, v in fills.items() if facts[c].gaps}
+        fill.others, fill.flags = {c: v for c, v in fills.items() if not facts[c].gaps}, {}
+    made = fill.name_flags([*cats, *conts, *ys]) if fill and fill.add_col else []
     for p in steps:
-        if isinstance(p, FillMissing):
-            gappy = {c: v for c, v in fills.items() if facts[c].gaps}
-            p.na_dict, p.others = gappy, {c: v for c, v in fills.items() if c not in gappy}
-        elif isinstance(p, Categorify):
+        if isinstance(p, Categorify):
             p.classes = {c: CategoryMap(['#na#', *_chosen(p, c, values[c])], sort=False) for c in cats}
             p.classes |= {c: CategoryMap(['#na#', False, True], sort=False) for c in made}
-        else:
+        elif p is not fill:
             both = {c: facts[c].filled(fills.get(c, 0.)) for c in conts}
             p.means = {c: m for c, (m, _) in both.items()}
             p.stds = {c: s if s > 1e-7 * max(1, abs(m)) else 1. for c, (m, s) in both.items()}
