@@ -88,6 +88,7 @@ class LogMSELoss(BaseLoss):
 
 class Amounts(Module, Configurable):
     "A model of standardised targets that answers in the target's own unit, never far beyond what training has seen."
+    _takes = dict(model='model')
     def __init__(self, model, # its outputs have a mean of 0 and a deviation of 1
                  mean:float, std:float, # of the targets in training
                  low:float, high:float): # the least and the largest answer
