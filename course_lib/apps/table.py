@@ -180,7 +180,8 @@ def fit_table(df:pd.DataFrame,   # raw rows, each with a target
         low, high = low - (high - low) * .1, high + (high - low) * .1
         learn.model, learn.loss_func = Amounts(learn.model, mean, std, low, high), UnitMSELoss(std)
         if log: learn.model, learn.loss_func = Powers(learn.model), LogMSELoss()
-    learn.fit_one_cycle(epochs or max(1, round(steps * bs / len(splits[0]))), lr)
+    most = 150 # passes: five rows are soon known by heart
+    learn.fit_one_cycle(epochs or int(np.clip(round(steps * bs / len(splits[0])), 1, most)), lr)
     return learn
 
 def steps_of(n:int # training rows
