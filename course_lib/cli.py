@@ -132,9 +132,14 @@ def predict(model:str,       # a model that `course_lib train` saved
             files:list[str], # pictures, one or more; or one table of new rows (.csv, .tsv, .parquet, .feather)
             out:str=None,    # write all answers to this .csv (those of a table: .csv or .parquet)
             keep:str='',     # columns of the table to copy in front of its answers, with commas between
+           sep:str=None,    # between cells of the table; tab for a tab (default: found)
+           encoding:str=None, # of the table, such as cp1252 (default: found)
+           decimal:str=None,  # decimal point in the table: . or , (default: as in training)
+           dayfirst:Literal['auto', 'yes', 'no']='auto', # is 1/2/2024 in February? 'auto': as in training
            )->dict:          # one entry a picture: label and probabilities; of a table the number of rows, and a few
     "Name what is on pictures, or fill in a column of a table."
-    if _is_table(files): return _predict_table(model, files, out, keep)
+    how = dict(sep=sep, encoding=encoding, decimal=decimal, dayfirst=dayfirst)
+    if _is_table(files): return _predict_table(model, files, out, keep, **how)
     from course_lib.apps.recipe import predict_files
     if out is not None and not out.endswith('.csv'): raise ValueError(f'out={out} should end in .csv')
     rows = predict_files(model, files)
@@ -153,13 +158,14 @@ def _is_table(files):
     ends = ('.csv', '.tsv', '.parquet', '.feather')
     return any(f.lower().removesuffix('.gz').endswith(ends) for f in map(str, files))
 
-def _predict_table(model, files, out, keep):
+def _predict_table(model, files, out, keep, **how):
     if len(files) > 1: raise ValueError(f'one table at a time: {files[0]} and {files[1]} were given')
     from course_lib.apps.table import predict_rows
-    first = predict_rows(model, files[0], out, keep)
+    first = predict_rows(model, files[0], out, keep, **how)
     n = first.attrs['n']
-    print(first.head(5).to_string(index=False), f'\n{n:,} rows' + (f' in {out}' if out else ': --out FILE keeps them'))
-    return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records')), out=out)
+    where = f' in {out}' if out else ': --out FILE keeps them'
+    print(first.head(5).to_string(index=False, max_colwidth=60), f'\n{n:,} rows{where}')
+    return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records', date_format='iso')), out=out)
 
 # %% ../nbs/library/cli.ipynb #828af904
 commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict}

@@ -54,7 +54,7 @@ def layer_groups(split, # what a splitter gave: lists of parameters, or one list
     return groups
 
 # %% ../nbs/library/learner.ipynb #6c4389c6
-@register
+@partial(register, role='learner')
 class Learner(TrainLoop):
     "Trains `model` on `dls`, judges it, and predicts with it."
     groups = ()

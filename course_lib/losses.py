@@ -27,6 +27,7 @@ def _full(pred): return pred.float() if pred.dtype in (torch.float16, torch.bflo
 # %% ../nbs/library/losses.ipynb #fef1cae5
 class BaseLoss(Configurable):
     "A torch loss on flattened values: `loss(pred, targ)`."
+    _role, _takes = 'loss', dict(loss_cls='loss class')
     def __init__(self,
                  loss_cls=nn.MSELoss, # class of the torch loss inside (`register` your own, to save learners with it)
                  *args, **kwargs):    # its arguments, `reduction` ('mean', 'sum', 'none') among them
@@ -71,7 +72,7 @@ BaseLoss.reduction = property(lambda self: self.func.reduction, _set_reduction, 
 
 # %% ../nbs/library/losses.ipynb #edbc98fd
 for _cls in (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCELoss, nn.BCEWithLogitsLoss,
-             nn.CrossEntropyLoss): register(_cls)
+             nn.CrossEntropyLoss): register(_cls, role='loss class')
 
 class MSELossFlat(BaseLoss):
     "Mean squared error."

@@ -22,6 +22,7 @@ from .torch_core import Configurable, map_tensors, register, to_cpu, to_np
 # %% ../nbs/library/metrics.ipynb #560c0596
 class Metric(Configurable):
     "A number about a whole data set: `reset()`, `accumulate(learn)` for every batch, then `value`."
+    _role, _takes = 'metric', dict(func=('metric function', 'function')) # in saved files
     def reset(self):
         "Forget what was seen."
         raise NotImplementedError
@@ -144,10 +145,12 @@ def flatten_check(pred,   # a tensor
     raise ValueError(f'predictions and targets do not match: shapes {shapes}. Each prediction needs one target.')
 
 # %% ../nbs/library/metrics.ipynb #59a6fa9d
+_metric = partial(register, role='metric function')
+
 def mean_metric(f): # function of (pred, targ)
     "Declare that `f` is a mean over items, so that a weighted average over batches is exact (a decorator)."
     f.is_mean = True
-    return register(f)
+    return register(f, role='metric function')
 
 def mk_metric(m, # a Metric, a class of metrics, or a function of (preds, targs)
              )->Metric:
@@ -393,13 +396,13 @@ def mape(inp,   # predictions
     return ((inp - targ).abs() / targ.abs().clamp(min=1e-12)).float().mean()
 
 # %% ../nbs/library/metrics.ipynb #6c58b834
-@register
+@_metric
 def rmse(inp,   # predictions
          targ): # targets
     "Root of the mean squared error."
     return mse(inp, targ).sqrt()
 
-@register
+@_metric
 def exp_rmspe(inp,   # logarithms of the predictions
               targ): # logarithms of the targets
     "Root of the mean squared error as a share of the target, both given as logarithms (Rossmann, lesson 4)."

@@ -227,7 +227,7 @@ def _adam_group(g, mom, sqr_mom):
     if 'mom' in g or 'sqr_mom' in g: g['betas'] = (g.pop('mom', mom), g.pop('sqr_mom', sqr_mom))
     return g
 
-@register
+@partial(register, role='optimizer')
 def Adam(params,                 # as for `Optimizer`
          lr:float=1e-3,          # learning rate
          mom:float=0.9,          # share of the gradient's average kept each step
@@ -257,7 +257,7 @@ def _own_decay(make, groups, wd, decouple, **kwargs):
 def _decay_name(decouple): return {'weight_decay': 'wd'} if decouple else {'wd': 'weight_decay'}
 
 # %% ../nbs/library/optimizer.ipynb #2630a227
-@register
+@partial(register, role='optimizer')
 def SGD(params,                # as for `Optimizer`
         lr:float=1e-3,         # learning rate
         mom:float=0.,          # momentum: share of the running sum kept each step
@@ -271,7 +271,7 @@ def SGD(params,                # as for `Optimizer`
         fused = _can_fuse(groups) and not (decouple_wd and any(p.is_cuda for g in groups for p in g['params']))
     return _own_decay(_SGD, groups, wd, decouple_wd, lr=lr, momentum=mom, fused=fused)
 
-@register
+@partial(register, role='optimizer')
 def RMSProp(params,                # as for `Optimizer`
             lr:float=1e-3,         # learning rate
             mom:float=0.,          # momentum of the steps taken

@@ -59,6 +59,7 @@ def _table(functions, skip_self):
 # %% ../nbs/library/transform.ipynb #e4b0754d
 class Transform(Configurable, metaclass=_TransformMeta):
     "A function of the values its type hints name, which can be undone, printed, compared and saved."
+    _role, _takes = 'transform', {k: ('function', 'getter', 'picture') for k in ('enc', 'dec', 'before_call')}
     order = 0           # place in a `Pipeline`: low numbers first
     split_idx = None    # None: always; 0: in training only; 1: in validation only
     random = False      # does the result depend on chance?
@@ -72,12 +73,15 @@ class Transform(Configurable, metaclass=_TransformMeta):
         if order is not None: self.order = order
         elif enc is not None: self.order = getattr(enc, 'order', self.order)
         self.whole = getattr(enc, 'whole', self.whole)
-        if enc is not None: self._tables = {'encodes': _table([enc], 0), 'decodes': _table([dec] if dec else [], 0)}
-        self.enc = enc
+        self.enc, self.dec = enc, dec
+
+    enc = dec = None
+    @functools.cached_property
+    def _tables(self): return {'encodes': _table([self.enc], 0), 'decodes': _table([self.dec] if self.dec else [], 0)}
+    def __getstate__(self): return {k: v for k, v in self.__dict__.items() if k != '_tables'} # they are made anew
 
     def _find(self, what, x):
-        if '_tables' in self.__dict__: # wraps plain functions
-            return self._tables[what](type(x)) if what in self._tables else None
+        if self.enc is not None: return self._tables[what](type(x)) # wraps plain functions
         f = _class_table(type(self), what)(type(x))
         return f and functools.partial(f, self)
 
@@ -93,7 +97,7 @@ class Transform(Configurable, metaclass=_TransformMeta):
 
     def setup(self, items=None, train_setup=False):
         "Learn what there is to learn from the items."
-        f = _class_table(type(self), 'setups')(type(items)) if '_tables' not in self.__dict__ else None
+        f = _class_table(type(self), 'setups')(type(items)) if self.enc is None else None
         if f: f(self, getattr(items, 'train', items) if train_setup else items)
 
     @property
@@ -151,6 +155,7 @@ def as_transform(f):
 
 class Pipeline(Configurable):
     "Transforms one after another, by `order`; `decode` undoes them from the end."
+    _role, _takes = 'transform', dict(funcs=('transform', 'getter', 'function', 'picture'))
     def __init__(self, funcs=None, # transforms, their classes, or functions; one or a list
                  split_idx=None):  # 0 for training, 1 for validation, None for both
         if isinstance(funcs, Pipeline): funcs = funcs.fs

@@ -23,7 +23,7 @@ from ..metrics import accuracy
 from ..torch_core import set_seed
 from ..vision.augment import Resize, aug_transforms
 from ..vision.data import ImageDataLoaders
-from ..vision.learner import arch_norm, vision_learner
+from ..vision.learner import arch_norm, trained_head, vision_learner
 from ..vision.models import arch_meta, weights_file
 
 # %% ../../nbs/library/apps/dogbreeds.ipynb #8fd35dbb
@@ -102,7 +102,7 @@ def breed_learner(dls,                # see `breed_loaders`
                  ):                   # a `Learner`, frozen up to the head
     "A learner for breeds: the mean of each feature over the picture, and one linear layer."
     pretrained = weights_here(arch) if pretrained is None else pretrained
-    how = dict(pretrained=pretrained, ps=ps, lin_ftrs=list(lin_ftrs), concat_pool=False, init=None)
+    how = dict(pretrained=pretrained, ps=ps, lin_ftrs=list(lin_ftrs), concat_pool=False, first_bn=False, init=None)
     return vision_learner(dls, arch, metrics=accuracy, path=path, **how).freeze()
 
 # %% ../../nbs/library/apps/dogbreeds.ipynb #7eae2fcc
@@ -140,7 +140,7 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
           arch:str='efficientnet_lite0', # any of torchvision's architectures, or one of ours
           pretrained:bool=None,   # start from trained weights? By default if they are on this machine.
           head:int=20,            # epochs of the head, on stored activations (from nothing: of everything)
-          epochs:int=2,           # … of all layers
+          epochs:int=0,           # … of all layers: with few photographs that ImageNet holds, they lose
           more:int=0,             # … of all layers, on larger pictures
           size:int=None,          # pixels a side (default 288; generated dogs: 96)
           larger:int=320,         # … and of the larger ones
@@ -164,7 +164,8 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     set_seed(seed, reproducible=True)
     def loaders(size): return breed_loaders(path, size, bs, seed, arch, drop)
     learn = breed_learner(loaders(size), arch, pretrained, ps)
-    steps = picture_steps(learn, pretrained, head, epochs, lr, more=more, larger=lambda: loaders(larger))
+    steps = picture_steps(learn, pretrained, head, epochs, lr, more=more, larger=lambda: loaders(larger),
+                          begin=lambda: learn.start_from(trained_head(arch)))
     result = Result('dogbreeds', str(data), {}, {}, 0, settings, steps=steps, learn=learn)
     return _judged(learn, result, start, path, submit, out)
 

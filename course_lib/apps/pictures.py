@@ -45,6 +45,7 @@ def picture_steps(learn,           # a learner of pictures, frozen if its body i
                   metric:str='accuracy', # what to call the last metric in the list
                   more:int=0,      # epochs of all layers with the pictures that …
                   larger:Callable=None, # … this function returns loaders of
+                  begin:Callable=None, # to be called before the head is trained, once activations are stored
                  )->list[dict]:    # step, epochs, seconds so far, the last metric after it
     "Train in steps; those before an interruption are kept, KeyboardInterrupt if there is none."
     steps, start = [], time.perf_counter()
@@ -55,7 +56,10 @@ def picture_steps(learn,           # a learner of pictures, frozen if its body i
         if not learn.recorder.values: return
         took = round(time.perf_counter() - start, 1)
         steps.append({'step': name, 'epochs': epochs, 'seconds': took, metric: learn.recorder.values[-1][-1]})
-    if pretrained: _train_head(learn, head, lambda: step('the head alone, on stored activations', head, lr))
+    def train_head():
+        if begin is not None: begin()
+        step('the head alone, on stored activations', head, lr)
+    if pretrained: _train_head(learn, head, train_head)
     if epochs or more or not pretrained: learn.unfreeze()
     step('everything' if pretrained else 'from nothing', epochs + (0 if pretrained else head), rates)
     if more and not learn.interrupted: learn.dls = larger()

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['lesson', 'ready_target', 'Powers', 'LogMSELoss', 'Amounts', 'UnitMSELoss', 'table_baselines', 'TableResult',
-           'worth_a_word', 'fit_table', 'steps_of', 'fit_best', 'train', 'judged', 'predict_rows']
+           'worth_a_word', 'fit_table', 'steps_of', 'fit_best', 'train', 'judged', 'predict_rows', 'as_before']
 
 # %% ../../nbs/library/apps/table.ipynb #19fe2f43
 import contextlib
 import io
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -29,9 +30,12 @@ from ..tabular.core import _named, _rows, find_column, no_column
 from ..tabular.ensemble import MeanOf
 from ..tabular.explain import permutation_importance, plot_importance
 from ..tabular.learner import tabular_learner
+from ..tabular.files import _some, file_form, raw_table, table_kind
 from ..tabular.model import quantile_edges
-from ..tabular.prepare import (date_columns, is_skewed, plan_columns, read_table, split_rows, table_kind,
-    table_loaders, text_to_number)
+from course_lib.tabular.prepare import (is_skewed, plan_columns, split_rows, table_loaders, tell_unseen,
+    text_to_number)
+from course_lib.tabular.reading import (ColumnTypes, _gaps, asked_order, learn_table, parse_types,
+    words_of)
 from ..torch_core import Configurable, Module, set_seed
 
 # %% ../../nbs/library/apps/table.ipynb #33c2ab7f
@@ -69,12 +73,14 @@ def _as_class(y, whole): return y.astype('int64') if whole and not pd.api.types.
 # %% ../../nbs/library/apps/table.ipynb #26a2588d
 class Powers(Module, Configurable):
     "A model of logarithms that answers with the amounts themselves."
+    _takes = dict(model='model')
     def __init__(self, model): # its outputs are logarithms
         self.models = nn.ModuleList([model])
     def forward(self, *xs): return self.models[0](*xs).exp()
 
 class LogMSELoss(BaseLoss):
     "Mean squared difference of the logarithms: errors count as shares."
+    data_only = True # files may ask for it
     def __init__(self, reduction:str='mean'): # 'mean', 'sum' or 'none'
         super().__init__(nn.MSELoss, reduction=reduction)
     def prepare(self, pred, targ): # amounts, above 0
@@ -248,6 +254,13 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
           log:Literal['auto', 'yes', 'no']='auto', # learn an amount's logarithm? 'auto': where it is lopsided
           drop:str='',         # columns to leave out, with commas between
           split:str='auto',    # 'random', a column of dates, or 'auto': by date if there is one
+          groups:str=None,     # a column: rows with the same value there are kept aside together, or not at all
+          types:str='',        # what columns hold, where the guess is wrong: zip=text,day=date …
+          sep:str=None,        # between cells; tab for a tab (default: found)
+          decimal:str=None,    # decimal point of numbers: . or , (default: found)
+          encoding:str=None,   # of the file, such as cp1252 (default: found)
+          dayfirst:Literal['auto', 'yes', 'no']='auto', # is 1/2/2024 in February? 'auto': as the values say
+          missing:str='',      # texts that mean no value, with commas between, besides NaN and the like
           epochs:int=None,     # train one net with so many passes (default: what suits the rows, see `fit_best`)
           bs:int=None,         # rows a batch (default: by their number)
           lr:float=3e-3,       # highest learning rate
@@ -261,17 +274,22 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
     for name in ('epochs', 'bs', 'lr', 'max_card'):
         if settings[name] is not None and not settings[name] > 0: raise ValueError(f'{name} should be above 0')
     if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
-    start, df = time.perf_counter(), read_table(file)
-    if not len(df): raise ValueError(f'{file} has a heading and no rows')
-    if target is None: raise ValueError(f'say what to predict: --target with one of {_named(df.columns)}')
-    if ',' not in str(target): target = find_column(target, df)
-    left_out = [find_column(n.strip(), df) for n in drop.split(',') if n.strip()]
-    df, is_class = ready_target(df, target, kind)
+    start = time.perf_counter()
+    raw, held = learn_table(file, parse_types(types), decimal, asked_order(dayfirst), words_of(missing), sep, encoding)
+    if not len(raw): raise ValueError(f'{file} has a heading and no rows')
+    if target is None: raise ValueError(f'say what to predict: --target with one of {_named(raw.columns)}')
+    if ',' not in str(target): target = find_column(target.strip() if target not in raw else target, raw)
+    left_out = [find_column(n, raw) for n in _columns(drop, raw)]
+    if groups: groups = find_column(groups, raw)
+    df, is_class = ready_target(held.read(raw), target, kind)
+    _check_split(raw, held, split)
     by = _split_column(df.drop(columns=[target, *left_out]), split)
-    splits = split_rows(df, by, seed=seed, classes=target if is_class else None)
-    prepare, said = plan_columns(df.iloc[splits[0]], target, max_card, left_out)
+    splits = split_rows(df, by, seed=seed, classes=target if is_class else None, groups=groups)
+    left_out += [groups] if groups and groups not in left_out else []
+    prepare, said = plan_columns(df.iloc[splits[0]], target, max_card, left_out, held.of_target(target, df[target]))
+    if groups and groups in said: said[groups] = 'left out: its rows are kept together'
     as_log = _as_log(df[target], is_class, log, splits)
-    _tell(df, target, is_class, said, by, splits, as_log)
+    _tell(df, target, is_class, said, by, splits, as_log, kind, groups, held.remarks.get(target, ()))
     set_seed(seed, reproducible=True)
     how = dict(bs=bs, lr=lr, log=as_log)
     if epochs: learn = fit_table(df, target, is_class, prepare, splits, epochs, **how)
@@ -280,12 +298,38 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
                   boosting)
 
 # %% ../../nbs/library/apps/table.ipynb #35a7e40d
+def _columns(text, df): return [text.strip()] if text.strip() in df else words_of(text)
+
 def _split_column(df, split):
+    "The column of dates to split by; None: at random."
     if split == 'random': return None
-    dates = date_columns(df)
-    if split == 'auto': return dates[0] if dates else None
+    dates = [n for n in df if pd.api.types.is_datetime64_any_dtype(df[n])]
+    if split == 'auto': return next((n for n in sorted(dates, key=lambda n: not _sorted(df[n])) if _when(df[n])), None)
     if split not in map(str, df): raise ValueError(f"split: auto, random or a column of dates; {no_column(split, df)}")
-    return find_column(split, df)
+    split = find_column(split, df)
+    if split not in dates: raise ValueError(f'split={split} holds no dates; say random, or --types {split}=date')
+    return split
+
+def _check_split(raw, types, split):
+    "ValueError where a column that rows shall be split by has cells that are no dates."
+    if types.kind(split) != 'date': return
+    types.read(raw[[split]], odd=(odd := {}))
+    if odd:
+        text = next(iter(odd[split]))
+        row = int((raw[split].astype(str).str.strip() == text).to_numpy().argmax())
+        raise ValueError(f'split={split}: {_some([text])} in row {row} is no date; where does it belong? '
+                         'Mend it, or say --split random')
+
+def _sorted(col):
+    "Do nearly all rows of the file follow this date, up or down?"
+    steps = col.dropna().diff().dropna().dt.total_seconds().to_numpy()
+    return len(steps) > 0 and max((steps >= 0).mean(), (steps <= 0).mean()) > .95 and bool((steps != 0).any())
+
+def _when(col):
+    "Is this when the row was written? Not a birthday: those span a lifetime, in no order."
+    if re.search(r'birth|born|(^|_|\b)(dob|geb)', str(col.name), re.I): return False
+    known = col.dropna()
+    return len(known) > 0 and (_sorted(col) or (known.max() - known.min()).days < 30 * 365)
 
 def _as_log(y, is_class, log, splits):
     if log == 'yes' and (is_class or not (y > 0).all()):
@@ -293,17 +337,26 @@ def _as_log(y, is_class, log, splits):
                          + '; only amounts above 0 have a logarithm')
     return not is_class and (log == 'yes' or log == 'auto' and (y > 0).all() and is_skewed(y.iloc[splits[0]]))
 
-def _tell(df, target, is_class, said, by, splits, as_log=False, most=40):
+def _tell(df, target, is_class, said, by, splits, as_log=False, kind='auto', groups=None, remarks=(), most=40):
     "What was decided, before time is spent."
-    y = df[target]
-    kind = f'{y.nunique()} classes' if is_class else f'a number from {y.min():g} to {y.max():g}'
-    if as_log: kind += ', learnt as its logarithm: errors count as shares (--log no: as amounts)'
-    print(f'{len(df):,} rows; {target} is {kind}')
-    for n, why in list(said.items())[:most]: print(f'  {str(n):<22} {why}')
+    y, whole = df[target], pd.api.types.is_numeric_dtype(df[target])
+    what = f'{y.nunique()} classes' if is_class else f'a number from {y.min():g} to {y.max():g}'
+    if is_class and whole and kind == 'auto': what += ', whole numbers (--kind number: an amount)'
+    elif not is_class and kind == 'auto' and y.nunique() <= 50 and (y == y.round()).all():
+        what += f', {y.nunique()} whole ones (--kind class: classes)'
+    what += ''.join(f', {o}' for o in remarks)
+    if as_log: what += ', learnt as its logarithm: errors count as shares (--log no: as amounts)'
+    print(f'{len(df):,} rows; {target} is {what}')
+    if is_class and not whole and (odd := [v for v in y.unique() if v.lower() in _gaps]):
+        print(f'{_some(odd)} counts as a class of {target} (--missing "{odd[0]}": as no value)')
+    for n, why in list(said.items())[:most]: print(f'  {_shown(n):<22} {why}')
     more = Counter(why.split(':')[0] for why in list(said.values())[most:])
     if more: print(f'  … and {more.total():,} more:', ', '.join(f'{k} {n:,}' for k, n in more.items()))
-    how = f'the last by {by}' if by else 'drawn at random'
-    print(f'validation: {len(splits[1]):,} rows, {how}\n')
+    how = f'the last by {by} (--split random: any)' if by else 'drawn at random'
+    print(f'validation: {len(splits[1]):,} rows, {how}{f"; rows of one {groups} together" if groups else ""}\n')
+
+def _shown(name): return str(name) if len(str(name)) < 80 else str(name)[:80] + '…'
+
 
 # %% ../../nbs/library/apps/table.ipynb #4369e215
 def judged(result:TableResult, # metrics not filled in yet
@@ -360,6 +413,8 @@ def predict_rows(model:str|Path,  # a file that `train` wrote
                  out:str|Path=None, # .csv or .parquet to write (default: nothing is written)
                  keep:str='',     # columns of the rows to copy in front, with commas between
                  chunk:int=100_000, # rows at a time
+                 sep:str=None, encoding:str=None, # how the rows are written (default: found)
+                 decimal:str=None, dayfirst:str='auto', # as for `train` (default: as in training)
                 )->pd.DataFrame:  # the first rows of the answer; `.attrs['n']` says how many there are
     "Predict every row of a table."
     for file in (model, rows):
@@ -367,31 +422,77 @@ def predict_rows(model:str|Path,  # a file that `train` wrote
     kind = None if out is None else table_kind(out)
     if out is not None and kind not in (',', '\t', 'parquet'):
         raise ValueError(f'out={out} should end in .csv or .parquet')
-    learn, first, n = load_learner(model), None, 0
+    learn, first, n, told = load_learner(model), None, 0, dict(odd={}, unseen={})
     if not hasattr(learn, 'predict_table') and not hasattr(learn.dls, 'y_names'):
         raise ValueError(f'{model} is no model of a table: it cannot read {rows}')
-    kept = [k.strip() for k in keep.split(',') if k.strip()]
-    parts = (_predicted(learn, df, kept) for df in read_table(rows, chunk) if len(df))
+    form, types = file_form(rows, sep, encoding), getattr(learn.dls, 'types', None)
+    form.tell(Path(rows).name)
+    parts = raw_table(rows, chunk, form) if types is not None else as_before(raw_table(rows, chunk, form), form)
     with _writer(out, kind) as write:
-        for part in parts:
+        for df in parts:
+            if not len(df): continue
+            if types is not None and first is None:
+                types = types.overruled(decimal, asked_order(dayfirst))
+                learn.dls.types = types = types if decimal else types.adapted(df, Path(rows).name)
+            part = _predicted(learn, df, _columns(keep, df), told)
             write(part)
-            first, n = part.head(1000) if first is None else first, n + len(part)
+            first, n = ColumnTypes({}).read(part.head(1000)) if first is None else first, n + len(part)
     if not n: raise ValueError(f'{rows} has no rows')
+    if told['odd']: types.tell(told['odd'], n)
+    tell_unseen(told['unseen'], n)
     first.attrs['n'] = n
     return first
 
-def _predicted(learn, df, keep):
-    if lost := [k for k in keep if k not in df]: raise ValueError(f'keep: the rows have no column {lost[0]!r}')
-    if hasattr(learn, 'predict_table'): return learn.predict_table(df, keep) # pairs of users and items
-    name, vocab = learn.dls.y_names[0], learn.dls.vocab
+def as_before(parts, # pieces of text, or of a Parquet file
+              form): # how they are written
+    "The pieces as models saved before there were types want them: each as pandas understands it."
+    for df in parts:
+        if form.kind == 'text':
+            text = df.to_csv(index=False)
+            yield pd.read_csv(io.StringIO(text), skipinitialspace=True, low_memory=False)
+        else: yield ColumnTypes({}).read(df)
+
+def _predicted(learn, raw, keep, told):
+    "The answers for some rows, behind the columns that are kept as they stand in the file."
+    if lost := [k for k in keep if k not in raw]: raise ValueError(f'keep: the rows have no column {lost[0]!r}')
+    keep = list(dict.fromkeys(keep))
+    if hasattr(learn, 'predict_table'): said, names = _of_pairs(learn, raw, told)
+    else: said, names = _of_rows(learn, raw, told), []
+    names = list(dict.fromkeys([*names, *keep]))
+    twice = {n: f'{n}_predicted' for n in said if n in names}
+    for n, new in twice.items():
+        if not told.get(n): print(f'{n} is kept as it stands in the rows; the answer is called {new}')
+        told[n] = True
+    return pd.concat([raw[names].reset_index(drop=True), said.rename(columns=twice)], axis=1)
+
+def _of_rows(learn, raw, told):
+    name, vocab, more = learn.dls.y_names[0], learn.dls.vocab, {}
+    if getattr(learn.dls, 'types', None) is not None: more = dict(told=told)
+    elif name in raw: raw = raw.drop(columns=list(learn.dls.y_names), errors='ignore')
     with learn.no_bar():
-        preds, _, decided = learn.get_preds(dl=learn.dls.test_dl(df, with_labels=False), with_decoded=True)
+        preds, _, decided = learn.get_preds(dl=learn.dls.test_dl(raw, with_labels=False, **more), with_decoded=True)
     preds = preds.numpy()
-    if vocab is None: said = {name: preds[:, 0]}
-    else:
-        said = {name: np.array(list(vocab), dtype=object)[decided.numpy()]}
-        said |= {f'p_{c}': preds[:, i] for i, c in enumerate(vocab)}
-    return pd.concat([df[keep].reset_index(drop=True), pd.DataFrame(said)], axis=1)
+    if vocab is None: return pd.DataFrame({name: preds[:, 0]})
+    said = {name: np.array(list(vocab), dtype=object)[decided.numpy()]}
+    return pd.DataFrame(said | {f'p_{c}': preds[:, i] for i, c in enumerate(vocab)})
+
+def _of_pairs(learn, raw, told):
+    "(answers, columns of users and items)"
+    names, types = [learn.dls.user_name, learn.dls.item_name], getattr(learn.dls, 'types', None)
+    needed = [n for n in [*names, *getattr(learn.dls, 'cont_names', ())] if n in raw]
+    df = raw if types is None else types.read(raw[needed], odd=told['odd'])
+    said = learn.predict_table(df)
+    for n in names: _unknown_names(learn, df[n], told['unseen'])
+    return said.iloc[:, -1:].reset_index(drop=True), names
+
+def _unknown_names(learn, col, into): # users or items; column -> {name: how often}
+    "Add up the names that training lacks."
+    dls = learn.dls
+    if hasattr(dls, 'classes'): known = pd.Index(list(dls.classes[col.name])[1:])
+    else: known = pd.Index(dls.users if col.name == dls.user_name else dls.items)
+    for v, times in col[~col.isin(known)].value_counts(dropna=False).items():
+        into.setdefault(col.name, {})[v] = into.get(col.name, {}).get(v, 0) + times
+
 
 # %% ../../nbs/library/apps/table.ipynb #d9f7228b
 from contextlib import contextmanager
@@ -404,13 +505,13 @@ def _writer(out, kind):
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f'.{out.name}.part')
     def csv(df):
-        df.to_csv(part, mode='a' if made else 'w', header=not made, index=False, sep=kind, float_format='%.8g',
+        df.to_csv(part, mode='a' if made else 'w', header=not made, index=False, sep=kind,
                   compression='gzip' if str(out).endswith('.gz') else None)
         made.append(None)
     def parquet(df):
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
-        table = pa.Table.from_pandas(df, preserve_index=False)
+        table = pa.Table.from_pandas(df, made[0].schema if made else None, preserve_index=False)
         if not made: made.append(ParquetWriter(part, table.schema))
         made[0].write_table(table)
     try:

@@ -140,7 +140,7 @@ class HookCallback(Callback):
 # %% ../../nbs/library/callback/hook.ipynb #7b2da4da
 class ActivationStats(HookCallback):
     "Mean, spread and share near zero of each layer's outputs, in every training batch."
-    order = -20
+    order, kept = -20, ('stats',)
     def __init__(self,
                  with_hist:bool=False, # histograms too, for `color_dim`
                  **kwargs):            # for `HookCallback`: modules, every …

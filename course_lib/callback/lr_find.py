@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from .core import Callback, CancelFitException, batch_events
+from .core import Callback, CancelFitException, batch_events, to_the_end
 from .progress import ProgressCallback, Recorder, Scores, Smooth, TerminateOnNaNCallback
 from .progress import progress_bar
 from ..learner import Learner, spread
@@ -85,8 +85,7 @@ def untouched(learn): # a `Learner`
     tensors = [(t, t.detach().clone(), t.grad) for t in (*learn.model.parameters(), *learn.model.buffers())]
     modes = [(m, m.training) for m in learn.model.modules()]
     scaler = learn.scaler and learn.scaler.state_dict()
-    try: yield learn
-    finally:
+    def back():
         for o, attributes in objects: o.__dict__.clear(); o.__dict__.update(attributes)
         with torch.no_grad():
             for t, before, grad in tensors: t.copy_(before); t.grad = grad
@@ -95,6 +94,8 @@ def untouched(learn): # a `Learner`
         if scaler: learn.scaler.load_state_dict(scaler)
         learn._compile()
         _set_chance(chance)
+    try: yield learn
+    finally: to_the_end(back)
 
 # %% ../../nbs/library/callback/lr_find.ipynb #4155dd00
 def steep(lrs,            # rates

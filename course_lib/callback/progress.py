@@ -7,7 +7,7 @@ __all__ = ['Scores', 'Smooth', 'Recorder', 'table_row', 'progress_bar', 'Progres
            'nan_message']
 
 # %% ../../nbs/library/callback/progress.ipynb #c3749302
-import csv, importlib.util, math, sys, time
+import csv, importlib.util, math, os, sys, time
 from contextlib import contextmanager
 from pathlib import Path
 import torch
@@ -216,7 +216,7 @@ def plot_sched(self:Recorder, figsize=(7, 2.6)): # inches
 # %% ../../nbs/library/callback/progress.ipynb #430bd6f7
 class CSVLogger(Callback):
     "Writes the rows of the training table to a CSV file as they come."
-    order = 60
+    order, kept, size = 60, ('size',), None
     def __init__(self, fname='history.csv', # below `learn.path`
                  append:bool=False):        # go on in an existing file; False: start anew
         self.fname, self.append = fname, append
@@ -226,12 +226,25 @@ class CSVLogger(Callback):
         "Where the rows go."
         return Path(getattr(self.learn, 'path', '.'))/self.fname
 
-    def before_fit(self):
+    def before_fit(self): self.size = None
+    def before_epoch(self): # not before: a resumed run goes on in the file of the killed one
+        if self.size is not None: return
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        if not (self.append and self.file.exists()): self._write(self.recorder.metric_names, 'w')
+        if self.append and self.file.exists(): self.size = self.file.stat().st_size
+        else: self._write(self.recorder.metric_names, 'w')
     def after_epoch(self): self._write(self.recorder.log, 'a')
     def _write(self, row, mode):
-        with self.file.open(mode, newline='') as f: csv.writer(f).writerow(row)
+        with self.file.open(mode, newline='') as f:
+            csv.writer(f).writerow(row)
+            self.size = f.tell()
+    def after_restore(self):
+        "Rows of epochs that will be run again are cut off."
+        if self.file.exists() and self.size is not None and self.file.stat().st_size >= self.size:
+            os.truncate(self.file, self.size)
+        else:
+            print(f'{self.file} is not the file of the interrupted run: the rows before epoch {self.start_epoch} '
+                  'are missing in it')
+            self.size = None
 
     def read_log(self):
         "The file as a DataFrame."

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from torch import nn
-from .core import Callback
+from .core import Callback, to_the_end
 from ..learner import Learner
 from ..learner_io import check_fit, model_file, read_tensors
 
@@ -77,7 +77,7 @@ def kept_weights(model:nn.Module): # the weights of this model
     "`with kept_weights(model):` whatever happens in the block, the weights are the old ones afterwards."
     before = {k: v.detach().clone() for k, v in model.state_dict().items()}
     try: yield
-    finally: model.load_state_dict(before)
+    finally: to_the_end(model.load_state_dict, before)
 
 # %% ../../nbs/library/callback/snapshot.ipynb #a252ad16
 def mean_weights(states)->dict: # of state dicts, one after the other
@@ -123,7 +123,7 @@ def average_weights(self:SnapshotEnsemble,
 # %% ../../nbs/library/callback/snapshot.ipynb #ca224473
 class SWA(Callback):
     "The model becomes the mean of its weights after each epoch of the last part of training."
-    order = 65
+    order, kept = 65, ('mean', 'n')
     def __init__(self, start:float=0.75): # where that part begins, as a share of the training, 0 to 1
         if not 0 <= start < 1: raise ValueError(f'start is a share of the training: at least 0, below 1, not {start}')
         self.start, self.mean, self.n = start, None, 0

@@ -9,8 +9,10 @@ __all__ = ['TrackerCallback', 'SaveModelCallback', 'EarlyStoppingCallback', 'Red
 # %% ../../nbs/library/callback/tracker.ipynb #56379a8c
 import operator
 import torch
+from fastcore.foundation import L
 from .core import Callback, CancelFitException
-from ..learner_io import chance, load_opt, model_file, opt_tensors, read_tensors, set_chance, write_tensors
+from ..learner_io import (chance, check_fit, model_file, opt_state, opt_tensors, read_tensors, refusals,
+                                   set_chance, write_tensors)
 
 # %% ../../nbs/library/callback/tracker.ipynb #b8743a7b
 class TrackerCallback(Callback):
@@ -45,7 +47,7 @@ class TrackerCallback(Callback):
 # %% ../../nbs/library/callback/tracker.ipynb #802a0598
 class SaveModelCallback(TrackerCallback):
     "Saves the best epoch and comes back to it at the end; or saves every so many epochs."
-    order = 62
+    order, kept = 62, (*TrackerCallback.kept, 'has_saved')
     def __init__(self, monitor:str='valid_loss', # a column of the table
                  comp=None,              # is the first number better? (default: by the name)
                  min_delta:float=0.,     # smaller improvements do not count
@@ -74,6 +76,13 @@ class SaveModelCallback(TrackerCallback):
         elif self.saved and not self.every_epoch: self.learn.load(self.fname, with_opt=self.with_opt)
 
     def _save(self, name): self.saved = self.learn.save(name, with_opt=self.with_opt)
+
+    @property
+    def has_saved(self)->bool:
+        "Has anything been saved in this fit? For checkpoints, which never say where."
+        return self.saved is not None
+    @has_saved.setter
+    def has_saved(self, yes): self.saved = model_file(self.learn, self.fname) if yes else None
 
 # %% ../../nbs/library/callback/tracker.ipynb #f3931ebf
 class EarlyStoppingCallback(TrackerCallback):
@@ -127,8 +136,10 @@ class CheckpointCallback(Callback):
         self.file = model_file(self.learn, self.fname)
         if not (self.resume and self.file.exists()): return
         tensors, note = read_tensors(self.file, 'checkpoint')
-        if self.n_fit < note['n_fit']: raise CancelFitException() # done before the checkpoint was written
-        if self.n_fit == note['n_fit']: restore(self.learn, tensors, note)
+        with refusals(self.file):
+            if type(done := note.get('n_fit')) is not int: raise ValueError('it does not say which fit it is of')
+            if self.n_fit == done: restore(self.learn, tensors, note)
+        if self.n_fit < done: raise CancelFitException() # over before the checkpoint was written
 
     def after_epoch(self):
         if (self.epoch + 1) % self.every == 0 or self.epoch + 1 == self.n_epoch:
@@ -138,29 +149,75 @@ class CheckpointCallback(Callback):
 # %% ../../nbs/library/callback/tracker.ipynb #cdaceba8
 def _params(learn): return [p for g in learn.opt.param_groups for p in g['params']]
 
+def _keepers(learn):
+    "Callbacks with something to keep, by name; namesakes get a number."
+    found = {}
+    for cb in learn.cbs:
+        if cb.kept: found[next(n for n in (cb.name, *(f'{cb.name}_{i}' for i in range(99))) if n not in found)] = cb
+    return found
+
+def _noted(v, at, tensors):
+    "`v` as JSON; its tensors go into `tensors`, under names that begin with `at`."
+    if isinstance(v, torch.Tensor):
+        tensors[at] = v
+        return {'$tensor': at}
+    if isinstance(v, dict): return {'$dict': [[k, _noted(o, f'{at}.{k}', tensors)] for k, o in v.items()]}
+    if isinstance(v, (list, tuple, L)): return [_noted(o, f'{at}.{i}', tensors) for i, o in enumerate(v)]
+    return v
+
+def _unnoted(v, tensors):
+    if isinstance(v, list): return [_unnoted(o, tensors) for o in v]
+    if not isinstance(v, dict): return v
+    if '$tensor' in v: return tensors[v['$tensor']]
+    return {k: _unnoted(o, tensors) for k, o in v['$dict']}
+
 def snapshot(learn)->tuple: # (name -> tensor, note)
     "Everything that decides how training goes on after this epoch."
     opt, opt_note = opt_tensors(learn.opt)
     dice, dice_note = chance()
-    grads = {f'grad.{i}': p.grad for i, p in enumerate(_params(learn)) if p.grad is not None}
+    tensors = {f'grad.{i}': p.grad for i, p in enumerate(_params(learn)) if p.grad is not None}
+    cbs = {name: {k: _noted(getattr(cb, k, None), f'cb.{name}.{k}', tensors) for k in cb.kept}
+           for name, cb in _keepers(learn).items()}
     note = {'opt': opt_note, 'chance': dice_note, 'epoch': learn.epoch + 1, 'n_epoch': learn.n_epoch,
-            'train_iter': learn.train_iter,
-            'scaler': learn.scaler.state_dict() if learn.scaler is not None else None,
-            'cbs': {cb.name: {k: getattr(cb, k) for k in cb.kept} for cb in learn.cbs if cb.kept}}
-    return {**{f'model.{k}': v for k, v in learn.model.state_dict().items()}, **opt, **dice, **grads}, note
+            'train_iter': learn.train_iter, 'cbs': cbs,
+            'scaler': learn.scaler.state_dict() if learn.scaler is not None else None}
+    return {**{f'model.{k}': v for k, v in learn.model.state_dict().items()}, **opt, **dice, **tensors}, note
 
+# %% ../../nbs/library/callback/tracker.ipynb #dc9a56d1
 def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
-    "Put everything back, and let the fit go on at the next epoch."
+    "Put everything back, and let the fit go on; ValueError, and nothing changed, where something does not fit."
     if note['n_epoch'] != learn.n_epoch:
         raise ValueError(f'the checkpoint is of a run of {note["n_epoch"]} epochs, this one has '
         f'{learn.n_epoch}: its schedule would be another. Run with {note["n_epoch"]}, or with resume=False.')
     part = lambda name: {k: v for k, v in tensors.items() if k.startswith(name)}
-    learn.model.load_state_dict({k[6:]: v for k, v in part('model.').items()})
-    load_opt(learn.opt, part('opt.'), note['opt'])
-    ps = _params(learn)
-    for name, grad in part('grad.').items(): ps[int(name[5:])].grad = grad.to(ps[int(name[5:])].device)
+    weights, ps = {k[6:]: v for k, v in part('model.').items()}, _params(learn)
+    check_fit(learn.model, weights)
+    state = opt_state(learn.opt, part('opt.'), note['opt'])
+    grads = [(ps[int(name[5:])], g) for name, g in part('grad.').items()]
+    cbs = _kept_values(learn, tensors, note['cbs'])
+    if any(p.shape != g.shape for p, g in grads) or not 0 <= note['epoch'] <= learn.n_epoch or note['train_iter'] < 0:
+        raise ValueError('the checkpoint is of another run')
+    _set_chance(tensors, note['chance']) # from here on, nothing can be refused
+    learn.model.load_state_dict(weights)
+    learn.opt.load_state_dict(state)
+    for p, g in grads: p.grad = g.to(p.device)
     if note['scaler'] and learn.scaler is not None: learn.scaler.load_state_dict(note['scaler'])
-    for cb in learn.cbs:
-        for k, v in note['cbs'].get(cb.name, {}).items(): setattr(cb, k, v)
+    for cb, values in cbs:
+        for k, v in values.items(): setattr(cb, k, v)
+        cb('after_restore')
     learn.start_epoch, learn.train_iter = note['epoch'], note['train_iter']
-    set_chance(tensors, note['chance'])
+
+def _kept_values(learn, tensors, note):
+    "Callbacks with what they kept: only what they declare."
+    keepers = _keepers(learn)
+    for name in sorted(set(note) - set(keepers)): print(f'resuming: the callback {name} is not in this run')
+    for name in sorted(set(keepers) - set(note)): print(f'resuming: the callback {name} is new, and starts from here')
+    return [(cb, {k: _unnoted(note[n][k], tensors) for k in cb.kept if k in note[n]})
+            for n, cb in keepers.items() if n in note]
+
+def _set_chance(tensors, note):
+    before = chance()
+    try: set_chance(tensors, note)
+    except Exception as e:
+        set_chance(*before)
+        raise ValueError('its random state cannot be used') from e

@@ -20,7 +20,9 @@ from ..data.block import RegressionBlock
 from ..data.transforms import IndexSplitter, RandomSplitter
 from ..tabular.core import TabularPandas, no_column
 from ..tabular.data import TabDataLoader, TableDataset, TabularDataLoaders
+from ..tabular.files import table_kind
 from ..tabular.procs import Categorify, NormalizeColumns, _listed
+from ..tabular.reading import learn_table
 from ..torch_core import Configurable, name_of, recipe, to_config
 
 # %% ../../nbs/library/collab/data.ipynb #0307e25d
@@ -161,6 +163,7 @@ def fame(rows:torch.Tensor, # positions of the items of all training ratings
 class CollabDataLoaders(TabularDataLoaders):
     "Loaders of ratings: training and validation."
     user_side = item_side = user_feats = item_feats = None
+    types = None # what the columns of the file hold, see `ColumnTypes`
     @property
     def user_name(self): return self.loaders[-1].dataset.to.cat_names[0]
     @property
@@ -270,17 +273,25 @@ def from_csv(cls:CollabDataLoaders,
             )->CollabDataLoaders:
     "Loaders from a CSV file of ratings."
     if not Path(csv).is_file(): raise FileNotFoundError(f'There is no file {str(csv)!r}')
-    return cls.from_df(pd.read_csv(csv), **kwargs)
+    if table_kind(csv) is None: return cls.from_df(pd.read_csv(csv), **kwargs)
+    raw, held = learn_table(csv)
+    raw = raw.drop(columns=held.blank_index)
+    ids = [kwargs.get(k) or n for k, n in zip(('user_name', 'item_name'), raw.columns)]
+    held = held.of_names(raw, [n for n in ids if n in raw], [n for n in raw if n not in ids])
+    dls = cls.from_df(held(raw), **kwargs)
+    dls.types = held.of_names(raw, ids, [dls.rating_name, *dls.cont_names])
+    return dls
 
 # %% ../../nbs/library/collab/data.ipynb #04b803e4
-@recipe
+@recipe(role='loaders', takes=dict(procs='transform', targets='transform', sides='data', types='data'))
 def empty_ratings(procs,        # fitted steps
                   cat_names,    # columns of user and item
                   cont_names,   # numbers of a rating
                   y_names,      # column of ratings
                   targets,      # (transform, names)
                   bs:int=64,    # ratings a batch
-                  sides=(None, None)): # side tables of users and items
+                  sides=(None, None), # side tables of users and items
+                  types=None):  # what the columns of files hold
     "Loaders without ratings, which still know how to prepare new ones."
     import_module('course_lib.collab') # a saved learner asks for its class next
     to = TabularCollab(pd.DataFrame(), procs, cat_names, cont_names, y_names, do_setup=False)
@@ -289,6 +300,7 @@ def empty_ratings(procs,        # fitted steps
     dl = RatingsLoader(RatingsDataset(to), bs=bs, split_idx=1)
     dls = CollabDataLoaders(dl, dl.new())
     dls.user_side, dls.item_side = sides
+    dls.types = types
     return dls
 
 @patch
@@ -296,5 +308,5 @@ def to_config(self:CollabDataLoaders)->dict: # JSON-able
     "How new ratings are prepared, written down."
     to = self.loaders[-1].dataset.to
     made = dict(procs=list(to.procs.fs), cat_names=to.cat_names, cont_names=to.cont_names, y_names=to.y_names,
-                targets=to.targets, bs=self.loaders[-1].bs, sides=[self.user_side, self.item_side])
+                targets=to.targets, bs=self.loaders[-1].bs, sides=[self.user_side, self.item_side], types=self.types)
     return {'$new': name_of(empty_ratings), 'args': {k: to_config(v) for k, v in made.items()}}

@@ -9,6 +9,7 @@ __all__ = ['implicit_losses', 'sample_negatives', 'bce_loss', 'bpr_loss', 'softm
 # %% ../../nbs/library/collab/implicit.ipynb #98ac4008
 import difflib
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -62,13 +63,13 @@ def _from_the_rest(seen, user, n, weights):
     return left.multinomial(n, replacement=True)
 
 # %% ../../nbs/library/collab/implicit.ipynb #0b7609bb
-@register
+@partial(register, role='loss')
 def bce_loss(scores, # bs × items: one that the user has, the others drawn by chance
              targ):  # bs: the place of that one
     "Each score by itself, as the log-odds of *has it*: binary cross entropy."
     return F.binary_cross_entropy_with_logits(scores, F.one_hot(targ, scores.shape[1]).to(scores.dtype))
 
-@register
+@partial(register, role='loss')
 def bpr_loss(scores, # bs × items: one that the user has, the others drawn by chance
              targ):  # bs: the place of that one
     "Each pair: it should be above the drawn one (Bayesian personalised ranking, arXiv:1205.2618)."
@@ -76,7 +77,7 @@ def bpr_loss(scores, # bs × items: one that the user has, the others drawn by c
     others = F.one_hot(targ, scores.shape[1]) == 0
     return -F.logsigmoid(lead[others]).mean()
 
-@register
+@partial(register, role='loss')
 def softmax_loss(scores, # bs × items: one that the user has, the others drawn by chance
                  targ):  # bs: the place of that one
     "All of them: which one is it? Cross entropy, with the drawn items in the place of all."
@@ -117,6 +118,7 @@ class PairLoader:
 # %% ../../nbs/library/collab/implicit.ipynb #beebef3b
 class ImplicitDataLoaders(DataLoaders):
     "Loaders for a log of who had to do with what."
+    types = None # what the columns of the file hold, see `ColumnTypes`
     @classmethod
     def from_df(cls, df,                       # a row for each: user, item, perhaps a rating and a time
                 user_name:str=None,            # column (default: the first)
@@ -206,7 +208,7 @@ def lists_of(learn, # a learner of an `ImplicitDataLoaders`; or any with `dls` a
     with torch.no_grad(): return rank_metrics(learn.model.scores, learn.dls.held_out, learn.dls.seen, k)
 
 # %% ../../nbs/library/collab/implicit.ipynb #75c39ca7
-@register
+@partial(register, role='learner')
 class ImplicitLearner(Learner):
     "A learner whose scores make lists."
 
@@ -297,21 +299,23 @@ def recommend_to(self:ImplicitLearner, items, # names: what somebody has
     return _listed(scores, n, out, self.dls)
 
 # %% ../../nbs/library/collab/implicit.ipynb #77f3e11f
-@recipe
+@recipe(role='loaders', takes=dict(types='data'))
 def empty_log(users:list,      # names
               items:list,      # names
               user_name:str,   # column
-              item_name:str):  # column
+              item_name:str,   # column
+              types=None):     # what the columns of files hold
     "Loaders without a log, which still know the names."
     dls = ImplicitDataLoaders((), ())
     dls.users, dls.items, dls.user_name, dls.item_name = users, items, user_name, item_name
+    dls.types = types
     dls.train_pairs = dls.held_out = dls.seen = Interactions([], [], n_users=len(users), n_items=len(items))
     return dls
 
 @patch
 def to_config(self:ImplicitDataLoaders)->dict: # JSON-able
     "The names, written down."
-    made = {k: to_config(getattr(self, k)) for k in ('users', 'items', 'user_name', 'item_name')}
+    made = {k: to_config(getattr(self, k)) for k in ('users', 'items', 'user_name', 'item_name', 'types')}
     return {'$new': name_of(empty_log), 'args': made}
 
 @patch

@@ -6,6 +6,8 @@
 __all__ = ['collab_learner', 'CollabLearner']
 
 # %% ../../nbs/library/collab/learner.ipynb #5532e633
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import torch
@@ -69,7 +71,7 @@ def _check_range(dls, y_range):
                              f'sigmoid could never give them. Widen it, e.g. y_range={wide}')
 
 # %% ../../nbs/library/collab/learner.ipynb #a9f13aca
-@register
+@partial(register, role='learner')
 class CollabLearner(Learner):
     "A learner that predicts ratings of users for items."
     @property

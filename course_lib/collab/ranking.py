@@ -13,6 +13,8 @@ import torch
 from fastcore.basics import patch
 
 from ..tabular.core import no_column
+from ..tabular.dates import date_kind, make_date, read_dates
+
 
 # %% ../../nbs/library/collab/ranking.ipynb #64a890c7
 def precision_at(gains,     # users × places on the list: what each is worth, 0 for a miss
@@ -189,6 +191,23 @@ def nearest_rows(w,         # rows × k: factors
     best = cosine.topk(min(n, int((cosine > -torch.inf).sum())))
     return best.indices, best.values
 
+# %% ../../nbs/library/collab/ranking.ipynb #08885746
+def _moments(col):
+    "Times that can be put in order: numbers and dates as they are; text as what it says, never by its letters."
+    import pandas as pd
+    if not (col.dtype == object or isinstance(col.dtype, pd.StringDtype)): return col
+    if (x := pd.to_numeric(col, errors='coerce')).notna().any() and x.isna().equals(col.isna()): return x
+    texts = [v.strip() for v in col if isinstance(v, str)]
+    how = date_kind(list(dict.fromkeys(texts)))
+    if how is not None and how['ask']:
+        if (read_dates(texts, True).argsort() != read_dates(texts, False).argsort()).any():
+            raise ValueError(f'{col.name}: {how["ask"]!r} may be two days; no value decides. Make dates first: '
+                             f'pd.to_datetime(df[{col.name!r}], dayfirst=True), or False')
+        how['dayfirst'] = True
+    if how is not None and how['zone']:
+        return pd.Series(read_dates(col.astype(str).str.strip(), how['dayfirst'], 'UTC'))
+    return make_date(col.to_frame(), col.name, None if how is None else how['dayfirst'])[col.name]
+
 # %% ../../nbs/library/collab/ranking.ipynb #3b80e230
 def leave_last_out(df,                    # DataFrame with an interaction a row, in any order
                    user:str='userId',     # column of the users
@@ -199,9 +218,10 @@ def leave_last_out(df,                    # DataFrame with an interaction a row,
     missing = [c for c in (user, time) if c is not None and c not in df]
     if missing: raise no_column(missing, df)
     if n < 1: raise ValueError(f'n={n}: hide at least one')
+    df = df[[user] if time is None else [user, time]].reset_index(drop=True)
+    if time is not None: df[time] = _moments(df[time])
     if time is not None and df[time].isna().any():
         raise ValueError(f'{df[time].isna().sum()} rows have no {time}: drop them, or pass time=None')
-    df = df[[user] if time is None else [user, time]].reset_index(drop=True)
     in_time = df if time is None else df.sort_values(time, kind='stable')
     from_last = in_time.groupby(user).cumcount(ascending=False).sort_index()
     return ((from_last < n) & (df.groupby(user)[user].transform('size') > n)).to_numpy()

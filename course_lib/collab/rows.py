@@ -6,6 +6,8 @@
 __all__ = ['rows_step', 'RowAdagrad']
 
 # %% ../../nbs/library/collab/rows.ipynb #d41ca1ce
+from functools import partial
+
 import torch
 from torch import optim
 
@@ -58,7 +60,7 @@ class _RowAdagrad(optim.Optimizer):
 
 _RowAdagrad.step.hooked = True # torch would wrap every step into notes for its profiler
 
-@register
+@partial(register, role='optimizer')
 def RowAdagrad(params,               # as for `Adam`
                lr:float=1e-3,        # learning rate of Adam
                mom:float=0.9,        # of Adam: rows have no momentum

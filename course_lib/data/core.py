@@ -313,7 +313,9 @@ def show_batch(self:DataLoader, b=None,  # a batch (default: the next)
     show_items(items, ctxs=ctxs, nrows=nrows, ncols=ncols, figsize=figsize)
 
 # %% ../../nbs/library/data/core.ipynb #f98e278e
-@recipe
+_steps = ('transform', 'getter', 'function', 'picture')
+
+@recipe(role='loaders', takes={k: _steps for k in ('tfms', 'after_item', 'after_batch', 'before_batch')})
 def empty_loaders(tfms,                # one list of transforms for each part
                   n_inp:int,           # how many parts are inputs
                   bs:int=64,           # items a batch

@@ -6,7 +6,7 @@
 __all__ = ['collate', 'split_steps', 'free_memory', 'MemoryCache', 'DiskCache', 'DataLoader', 'TensorDataset']
 
 # %% ../../nbs/library/data/load.ipynb #dafe76f0
-import hashlib, json, math, os, threading
+import hashlib, json, math, os, threading, weakref, zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -17,6 +17,7 @@ import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
 
+from .external import beside, sweep
 from .transforms import ToTensor
 from ..transform import Pipeline
 from .. import torch_core
@@ -90,46 +91,85 @@ def _size(item):
 
 # %% ../../nbs/library/data/load.ipynb #c1eab977
 class DiskCache(MemoryCache):
-    "Items' tensors in one file of raw bytes, read through a memory map; complete or not there."
+    "Items' tensors in one file of raw bytes, read piece by piece; complete or not there."
     def __init__(self, folder,  # where to keep the file
                  key:str,       # says what is in it: items and steps
                  n:int):        # how many items make it complete
         super().__init__()
         name = hashlib.sha256(key.encode()).hexdigest()[:20]
         self.bytes_at, self.index_at, self.n = Path(folder)/f'{name}.bytes', Path(folder)/f'{name}.json', n
-        self.mapped, self.lock = None, threading.Lock()
+        self.file, self.lock = None, threading.RLock()
         if self.index_at.exists(): self._open()
     def _open(self):
-        self.index = json.loads(self.index_at.read_text())
-        self.mapped = np.memmap(self.bytes_at, mode='r', dtype=np.uint8)
-    def get(self, i):
-        return super().get(i) if self.mapped is None else tuple(self._tensor(*part) for part in self.index[i])
-    def _tensor(self, kind, dtype, shape, start, size):
-        a = np.array(self.mapped[start:start + size]) # a copy: tensors may be written to, the file may not
-        t = torch.from_numpy(a).view(getattr(torch, dtype)).view(shape)
-        return t.as_subclass(getattr(torch_core, kind)) if kind != 'Tensor' else t
-    def put(self, i, item):
-        tensors = isinstance(item, tuple) and all(isinstance(t, torch.Tensor) for t in item)
-        if self.mapped is not None or not tensors: return
-        with self.lock: # the last two items may be made by two threads
-            super().put(i, item)
-            if self.mapped is None and len(self.items) == self.n: self._write()
-    def _write(self):
-        self.bytes_at.parent.mkdir(parents=True, exist_ok=True)
-        part, at, index = self.bytes_at.with_suffix(f'.part{os.getpid()}'), 0, []
-        with open(part, 'wb') as f:
+        try:
+            told = json.loads(self.index_at.read_text())
+            whole = told['sum'] == _checksum(told['items']) and told['size'] == self.bytes_at.stat().st_size
+        except (OSError, ValueError, KeyError, TypeError): whole = False
+        if not whole: return self._anew()
+        self.index = told['items']
+        self.file = open(self.bytes_at, 'rb', buffering=0)
+        weakref.finalize(self, self.file.close)
+    def _anew(self):
+        with self.lock:
+            if self.file is None and self.items: return # another thread has noticed
+            print(f'Note: the pictures kept in {self.bytes_at.parent} are damaged (or of an older version): made anew.')
+            self.file, self.items, self.nbytes = None, {}, 0
+            for o in (self.index_at, self.bytes_at): self._try(o.unlink)
+    def _try(self, f):
+        "Call `f`; what cannot be written is kept in memory only."
+        try: return f() or True
+        except (OSError, RuntimeError) as e: print(f'Note: pictures cannot be kept in {self.bytes_at.parent}: {e}')
+
+# %% ../../nbs/library/data/load.ipynb #adb7fefe
+def _checksum(index): return zlib.crc32(json.dumps(index).encode())
+
+@patch
+def get(self:DiskCache, i): # position
+    "The item, if it is there and sound."
+    with self.lock:
+        if self.file is None: return MemoryCache.get(self, i)
+        parts = [(part, self._bytes(*part[3:5])) for part in self.index[i]]
+        if any(zlib.crc32(a) != part[5] for part, a in parts): return self._anew()
+    return tuple(self._tensor(a, *part[:3]) for part, a in parts)
+@patch
+def _bytes(self:DiskCache, start, size):
+    a = np.empty(size, np.uint8)
+    self.file.seek(start)
+    return a[:self.file.readinto(a)]
+@patch
+def _tensor(self:DiskCache, a, kind, dtype, shape):
+    t = torch.from_numpy(a).view(getattr(torch, dtype)).view(shape)
+    return t.as_subclass(getattr(torch_core, kind)) if kind != 'Tensor' else t
+@patch
+def put(self:DiskCache, i, item): # position, tuple of tensors
+    "Keep an item; the last one writes the file."
+    tensors = isinstance(item, tuple) and all(isinstance(t, torch.Tensor) for t in item)
+    if self.file is not None or not tensors: return
+    with self.lock: # the last two items may be made by two threads
+        MemoryCache.put(self, i, item)
+        if self.file is None and len(self.items) == self.n and self._try(self._write):
+            self.items, self.nbytes = {}, 0
+            self._open()
+@patch
+def __len__(self:DiskCache): return self.n if self.file is not None else len(self.items)
+
+# %% ../../nbs/library/data/load.ipynb #c16a9559
+@patch
+def _write(self:DiskCache):
+    sweep(self.bytes_at.parent, self.bytes_at.name)
+    with beside(self.bytes_at) as temp:
+        at, index = 0, []
+        with open(temp/'bytes', 'wb') as f:
             for i in range(self.n):
                 index.append([])
                 for t in self.items[i]:
                     raw = t.as_subclass(torch.Tensor).contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-                    index[-1].append([type(t).__name__, str(t.dtype).split('.')[1], list(t.shape), at, len(raw)])
+                    index[-1].append([type(t).__name__, str(t.dtype).split('.')[1], list(t.shape), at, len(raw),
+                                      zlib.crc32(raw)])
                     at += f.write(raw)
-        os.replace(part, self.bytes_at)
-        part.write_text(json.dumps(index))
-        os.replace(part, self.index_at)
-        self.items, self.nbytes = {}, 0
-        self._open()
-    def __len__(self): return self.n if self.mapped is not None else super().__len__()
+        (temp/'json').write_text(json.dumps(dict(size=at, sum=_checksum(index), items=index)))
+        os.replace(temp/'bytes', self.bytes_at)
+        os.replace(temp/'json', self.index_at)
 
 # %% ../../nbs/library/data/load.ipynb #990d510f
 class DataLoader:
@@ -226,6 +266,9 @@ def _prepare(self:DataLoader):
     self._store = None
     if self.cache is None or not getattr(self.dataset, 'cacheable', False): return
     self._store = MemoryCache() if self.cache == 'memory' else DiskCache(self.cache, self._key(), self.n)
+@patch
+def __getstate__(self:DataLoader): # a copy makes its own steps, and keeps items of its own
+    return {k: v for k, v in self.__dict__.items() if k not in ('_steps', '_every', '_store')}
 @patch
 def _key(self:DataLoader):
     "What the kept bytes depend on: the items (files with size and time of change) and the steps."

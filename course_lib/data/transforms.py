@@ -10,7 +10,7 @@ __all__ = ['image_extensions', 'Splitter', 'get_files', 'get_image_files', 'get_
            'OneHotEncode', 'EncodedMultiCategorize', 'RegressionSetup', 'ToTensor', 'IntToFloatTensor', 'Normalize']
 
 # %% ../../nbs/library/data/transforms.ipynb #f0c3fd64
-import mimetypes, os, re
+import inspect, mimetypes, os, re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def get_files(path,                # folder to look in
               folders=None,        # only below these sub-folders of `path`
               followlinks:bool=True, # follow symbolic links to folders
              )->L: # sorted Paths
-    "Files below `path`, hidden ones left out."
+    "Files below `path`; hidden ones are left out, and pipes and devices, which are no files."
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'There is no folder {str(path)!r}. Check the spelling; you are in {str(Path.cwd())!r}')
@@ -42,7 +42,9 @@ def get_files(path,                # folder to look in
     found = []
     for i, (here, dirs, names) in enumerate(os.walk(path, followlinks=followlinks)):
         dirs[:] = [d for d in sorted(dirs) if recurse and not d.startswith('.') and (not folders or i or d in folders)]
-        if i or not folders: found += [Path(here)/n for n in names if not n.startswith('.') and _wanted(n, endings)]
+        if not i and folders: continue
+        odd = {o.name for o in os.scandir(here) if not o.is_file() and os.path.exists(o.path)}
+        found += [Path(here)/n for n in names if not n.startswith('.') and _wanted(n, endings) and n not in odd]
     return L(sorted(found))
 
 def _wanted(name, endings): return endings is None or os.path.splitext(name)[1].lower() in endings
@@ -68,6 +70,7 @@ def parent_label(o)->str: # a path
 
 class RegexLabeller(Configurable):
     "The first group of a regular expression, searched in the name."
+    _role = 'getter'
     def __init__(self, pat:str, # pattern with one group
                  match:bool=False): # must it fit from the very start?
         self.pat, self.match, self.pattern = pat, match, re.compile(pat)
@@ -80,11 +83,17 @@ def using_attr(f,        # a labeller
                attr:str, # name of an attribute, e.g. 'name'
               ):         # a labeller
     "Apply `f` to one attribute of the item: the `name` of a path, say."
-    return lambda o: f(getattr(o, attr))
+    return _OfAttr(f, attr)
+
+class _OfAttr: # a class, for functions made in functions cannot be sent to another process
+    def __init__(self, f, attr): self.f, self.attr = f, attr
+    def __call__(self, o): return self.f(getattr(o, self.attr))
+    def __repr__(self): return f'using_attr({getattr(self.f, "__name__", self.f)}, {self.attr!r})'
 
 # %% ../../nbs/library/data/transforms.ipynb #092de2f7
 class ColReader(Configurable):
     "Reads one or more columns of a row."
+    _role = 'getter'
     def __init__(self, cols,            # name or position of a column, or a list of them
                  pref='',               # put in front of the value (a folder, say)
                  suff:str='',           # put behind it (an ending, say)
@@ -114,16 +123,22 @@ def _cell(row, col):
 
 class ItemGetter(Configurable):
     "Reads one place of a tuple."
+    _role = 'getter'
     whole = True # as a transform, too, it gets the tuple and not its parts
     def __init__(self, i): self.i = i # position
     def __call__(self, o): return o[self.i]
 
 class AttrGetter(Configurable):
-    "Reads one attribute, or `default` where it is missing."
+    "Reads one attribute that is a value, or `default` where it is missing."
+    _role = 'getter'
     def __init__(self, nm:str,      # name of the attribute
                  default=None):     # where an item lacks it
+        if nm.startswith('_'): raise ValueError(f'{nm!r} is private: an AttrGetter reads what an item shows')
         self.nm, self.default = nm, default
-    def __call__(self, o): return getattr(o, self.nm, self.default)
+    def __call__(self, o):
+        value = getattr(o, self.nm, self.default)
+        if inspect.isroutine(value): raise ValueError(f'{self.nm!r} of {type(o).__name__} is a method, not a value')
+        return value
 
 # %% ../../nbs/library/data/transforms.ipynb #037b2581
 Splitter = Callable[[Iterable], tuple] # items -> (train positions, valid positions)

@@ -176,7 +176,7 @@ def test_dl(self:TabularDataLoaders,
     return DataLoaders.test_dl(self, items, with_labels=with_labels, **kwargs)
 
 # %% ../../nbs/library/tabular/data.ipynb #48ae433c
-@recipe
+@recipe(role='loaders', takes=dict(procs='transform', targets='transform'))
 def empty_table(procs,               # fitted steps
                 cat_names,           # categories, with those that steps add
                 cont_names,          # numbers

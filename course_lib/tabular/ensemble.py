@@ -16,6 +16,7 @@ from ..torch_core import Configurable, Module, set_seed
 # %% ../../nbs/library/tabular/ensemble.ipynb #dceaa729
 class MeanOf(Module, Configurable):
     "Several models, one answer: the mean of theirs."
+    _takes = dict(models='model')
     def __init__(self, models:list): # of one kind: the same inputs and outputs
         if not len(models): raise ValueError('the mean of no models at all: give at least one')
         self.models = nn.ModuleList(models)

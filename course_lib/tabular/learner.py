@@ -6,6 +6,8 @@
 __all__ = ['tabular_learner', 'TabularLearner']
 
 # %% ../../nbs/library/tabular/learner.ipynb #3dca65b8
+from functools import partial
+
 import torch
 from fastcore.basics import patch
 
@@ -39,7 +41,7 @@ def _say_large(names, emb_szs, limit=50_000_000):
             print(f'the embedding of {name!r} has {n:,} × {size} numbers: {n * size / 2**28:.1f} GB, and four times '
                   f'that in training. Categorify(max_n=1000) keeps the commonest, emb_szs={{{name!r}: 8}} is narrow')
 
-@register
+@partial(register, role='learner')
 class TabularLearner(Learner):
     "A learner that predicts for rows of a table."
 

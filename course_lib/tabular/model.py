@@ -40,10 +40,11 @@ def get_emb_sz(to,                         # `TabularPandas` or `TabularDataLoad
 def _places(emb_szs, most=500_000):
     "Where to look when tables lie end to end: column, width and first place of each number; None for large tables."
     if not 1 < sum(n * size for n, size in emb_szs) < most: return None
-    values, widths = torch.tensor(emb_szs).T
-    starts = (values * widths).cumsum(0) - values * widths
-    first = torch.cat([start + torch.arange(w) for start, w in zip(starts, widths)])
-    col = torch.repeat_interleave(torch.arange(len(widths)), widths)
+    with torch.device('cpu'): # wherever the model is built
+        values, widths = torch.tensor(emb_szs).T
+        starts = (values * widths).cumsum(0) - values * widths
+        first = torch.cat([start + torch.arange(w) for start, w in zip(starts, widths)])
+        col = torch.repeat_interleave(torch.arange(len(widths)), widths)
     return list(emb_szs), values, col, widths[col], first
 
 def look_up(embeds,      # embeddings, one a category
@@ -82,6 +83,7 @@ class Between(Module):
 # %% ../../nbs/library/tabular/model.ipynb #e426bbd3
 class TabularModel(Module, Configurable):
     "Embeddings for categories, beside the numbers, then linear layers."
+    _takes = dict(act_cls='activation', kwargs='activation')
     def __init__(self,
                  emb_szs:list,           # (values, size) for each category
                  n_cont:int,             # how many numbers
@@ -129,7 +131,8 @@ class TabularModel(Module, Configurable):
         return {**made, 'act_cls': act if isinstance(act, type) else type(act)}
 
 # %% ../../nbs/library/tabular/model.ipynb #8d50d653
-for _act in (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid): register(_act)
+for _act in (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid):
+    register(_act, role='activation')
 
 # %% ../../nbs/library/tabular/model.ipynb #ec94234b
 def tabular_config(embed_p:float=0.,    # dropout of the embeddings' numbers

@@ -126,13 +126,13 @@ class FillStrategy:
     def constant(col, fill): return fill
 
 # %% ../../nbs/library/tabular/procs.ipynb #650707a6
-_strategies = {k: register(f, f'FillStrategy.{k}') for k, f in vars(FillStrategy).items() if k[0] != '_'}
+_strategies = {k: register(f, f'FillStrategy.{k}', role='fill') for k, f in vars(FillStrategy).items() if k[0] != '_'}
 for _k, _f in _strategies.items(): setattr(FillStrategy, _k, staticmethod(_f))
 
 # %% ../../nbs/library/tabular/procs.ipynb #1e98ee7e
 class FillMissing(TabularProc):
     "Fill gaps in numbers, and note in a new category `<name>_na` where they were."
-    order, _learned = 0, ('na_dict', 'others', 'flags')
+    order, _learned, _takes = 0, ('na_dict', 'others', 'flags'), dict(fill_strategy='fill')
     def __init__(self, fill_strategy=FillStrategy.median, # or 'median', 'mean', 'mode', 'constant'
                  add_col:bool=True,                       # add a category that says where gaps were
                  fill_vals=None,                          # for 'constant': one number, or column -> number (default: 0)

@@ -119,14 +119,31 @@ class Resize(RandTransform):
         self.place, x = (0.5, 0.5) if split_idx == 1 else tuple(torch.rand(2).tolist()), _picture(b)
         self.hw = self.size if x is None else self.scaled(*x.shape[-2:])
 
+    def too_long(self, h, w):
+        "Would scaling enlarge it, to more than 16 times the pixels that the target needs?"
+        a, b = h / self.size[0], w / self.size[1]
+        return min(a, b) < 1 and max(a, b) > 16 * min(a, b) and self.method == ResizeMethod.Crop
+
     def fixed(self, x):
         "The part without chance: scale a PIL picture."
-        return _scale_to(x, self.scaled(*x.shape), self.resamples) if isinstance(x, Image.Image) else x
+        if not isinstance(x, Image.Image) or self.too_long(*x.shape): return x
+        return _scale_to(x, self.scaled(*x.shape), self.resamples)
+
+    def narrow(self, x):
+        "The part of a very long picture that the crop will need."
+        hw = tuple(x.shape[-2:])
+        if not self.too_long(*hw): return x
+        scale = max(s / n for s, n in zip(self.size, hw))
+        h, w = (min(n, math.ceil(s / scale)) for s, n in zip(self.size, hw))
+        top, left = (_start(n, s, at) for n, s, at in zip(hw, (h, w), self.place))
+        if isinstance(x, Image.Image): return x.crop((left, top, left + w, top + h))
+        return retag(x.narrow(-2, top, h).narrow(-1, left, w), x)
 
     def encodes(self, x:Image.Image):
-        t = image2tensor(self.fixed(x))
+        t = image2tensor(self.fixed(self.narrow(x)))
         return _like_pil(crop_pad(t, self.size, self.place, self.pad_mode), x)
     def encodes(self, x:TensorImageBase):
+        x = self.narrow(x)
         hw = self.scaled(*x.shape[-2:])
         if x.shape[-2:] != hw: x = _scale_to(x, hw, self.resamples)
         return crop_pad(x, self.size, self.place, self.pad_mode)
@@ -232,7 +249,7 @@ def _matrix(n, nine):
 
 class AffineCoordTfm(RandTransform):
     "Several geometric changes in one look at the picture; masks and points move along."
-    order = 30
+    order, _takes = 30, dict(tfms='transform', draw='function', draw_x='function', draw_y='function')
     def __init__(self,
                  tfms=None, # transforms of this kind, in order
                  size=None, # pixels of the result, or (height, width) (default: as before)
@@ -360,7 +377,7 @@ class Warp(_Change):
 # %% ../../nbs/library/vision/augment.ipynb #07b0286c
 class LightingTfm(RandTransform):
     "Several changes of light and colour at once."
-    order = 40
+    order, _takes = 40, dict(tfms='transform', draw='function')
     def __init__(self, tfms=None): # transforms of this kind, in order
         super().__init__()
         self.tfms = L(tfms)

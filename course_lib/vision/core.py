@@ -7,13 +7,13 @@ __all__ = ['imagenet_stats', 'cifar_stats', 'mnist_stats', 'PILImage', 'PILImage
            'image2tensor', 'verify_image', 'verify_images', 'resize_image', 'resize_images', 'download_images']
 
 # %% ../../nbs/library/vision/core.ipynb #dc0aa709
-import os, uuid
+import os, re, uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import url2pathname
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from fastcore.foundation import L
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from ..data.external import _Download, beside, sweep
 from ..data.transforms import get_image_files
 from ..torch_core import TensorImage, TensorImageBW, TensorMask, register, show_image, to_np
 
@@ -38,36 +39,72 @@ def _read(f):
     f = Path(f)
     if f.is_dir(): raise ValueError(f'{f} is a folder: list the pictures in it with get_image_files')
     if not f.exists(): raise FileNotFoundError(f'there is no file {f}: check the name, and the folder you are in')
+    if not f.is_file(): raise ValueError(f'{f} is a pipe or a device, not a file: remove it')
+    if f.stat().st_size > _most_bytes(): raise ValueError(f'{f} is too big: {f.stat().st_size / 1e9:.2g} GB. {_allow}')
     return f.read_bytes(), str(f)
 
 def _header(data, name):
     "The opened picture: its size and format are known, its pixels are not decoded yet."
     if not data: raise _unreadable(name, 'is empty (0 bytes)')
-    try: return JpegImageFile(BytesIO(data)) if data[:3] == b'\xff\xd8\xff' else Image.open(BytesIO(data))
+    try: im = JpegImageFile(BytesIO(data)) if data[:3] == b'\xff\xd8\xff' else Image.open(BytesIO(data))
     except Image.DecompressionBombError as e:
         raise ValueError(f'{name} is too big: {str(e).split(",")[0]}. {_allow}') from None
     except Exception as e: raise _unreadable(name, f'is not a picture: it begins with {data[:12]!r}') from e
+    if im.format == 'EPS': raise _unreadable(name, 'is a program that draws (PostScript), not a picture')
+    return im
 
 # %% ../../nbs/library/vision/core.ipynb #42f02a8b
 _allow = 'If you trust it and have the memory, set PIL.Image.MAX_IMAGE_PIXELS = None.'
 
-def _check_size(im, name, full_size):
+def _most_bytes(): return 10 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else float('inf')
+
+def _bytes_each(im, kind):
+    "What a pixel takes while the picture is opened: as it is stored, on the way, and in the end."
+    stored = 2 if im.mode.startswith('I;16') else 1 if im.mode in ('1', 'L', 'P') else 4
+    if im.mode == kind: return stored
+    return stored + (1 if stored == 2 or im.mode in 'IF' else 0) + (4 if kind == 'RGB' else 3 if kind == 'mask' else 1)
+
+def _check_size(im, name, kind, full_size):
     "Refuse pictures whose pixels would fill the memory."
     progressive = im.info.get('progressive') # such JPEGs are kept whole while decoding, whatever the scale
     w, h = full_size if progressive else im.size
-    if not Image.MAX_IMAGE_PIXELS or w * h <= 2 * Image.MAX_IMAGE_PIXELS: return
+    need, most = w * h * _bytes_each(im, kind), Image.MAX_IMAGE_PIXELS
+    if not most or w * h <= 2 * most and need <= _most_bytes(): return
     can_shrink = im.format == 'JPEG' and not progressive
     shrink = ' Shrink it once with resize_images(path, max_size=1000, dest=path).' if can_shrink else ''
-    raise ValueError(f'{name} is too big: {w} × {h} pixels need {3 * w * h / 1e9:.2g} GB.{shrink} {_allow}')
+    raise ValueError(f'{name} is too big: {w} × {h} pixels need {need / 1e9:.2g} GB.{shrink} {_allow}')
 
 # %% ../../nbs/library/vision/core.ipynb #fe28380b
+def _strips(im):
+    "The picture, some rows at a time: (first row, part)."
+    rows = max(1, 2**22 // max(1, im.width))
+    if rows >= im.height: yield 0, im; return
+    for top in range(0, im.height, rows): yield top, im.crop((0, top, im.width, min(im.height, top + rows)))
+
+def _by_strips(im, f, mode):
+    "`f`, which makes pictures of `mode`, on all strips."
+    if im.width * im.height <= 2**22: return f(im)
+    out = Image.new(mode, im.size)
+    for top, part in _strips(im): out.paste(f(part), (0, top))
+    return out
+
 def _eight_bits(im):
     "16-bit, 32-bit and floating-point greys as 8-bit greys. Floats may be 0–1, 0–255 or 0–65535."
-    a = np.nan_to_num(np.array(im).astype(np.float32))
+    def numbers(part): return np.nan_to_num(np.array(part).astype(np.float32))
+    most = max(numbers(part).max() for _, part in _strips(im))
     tops = {'F': (1, 255, 65535), 'I': (255, 65535)}.get(im.mode, (65535,))
-    top = next((t for t in tops if a.max() <= t), a.max())
-    return Image.fromarray((a.clip(0, top) * (255 / top) + 0.5).astype(np.uint8))
+    top = next((t for t in tops if most <= t), most)
+    def grey(part): return Image.fromarray((numbers(part).clip(0, top) * (255 / top) + 0.5).astype(np.uint8))
+    return _by_strips(im, grey, 'L')
 
+def _on_white(im, kind):
+    "A picture that is transparent in places, laid on white."
+    def solid(part):
+        part = part.convert('RGBA')
+        return Image.alpha_composite(Image.new('RGBA', part.size, 'white'), part).convert(kind)
+    return _by_strips(im, solid, kind)
+
+# %% ../../nbs/library/vision/core.ipynb #2b3e6310
 def _class_numbers(im):
     "One 8-bit number a pixel, as stored."
     a = np.array(im)
@@ -86,10 +123,7 @@ def _plain(im, kind):
     if kind == 'mask': return _class_numbers(im)
     if im.mode == kind: return im
     if im.mode in ('I', 'F') or im.mode.startswith('I;16'): im = _eight_bits(im)
-    if im.has_transparency_data:
-        im = im.convert('RGBA')
-        im = Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im)
-    return im.convert(kind)
+    return _on_white(im, kind) if im.has_transparency_data else im.convert(kind)
 
 # %% ../../nbs/library/vision/core.ipynb #6fab341d
 _T = Image.Transpose
@@ -103,7 +137,7 @@ def _turn(im):
 
 def _decode(im, name, kind, full_size):
     "The pixels of an opened picture: upright, in `kind`."
-    _check_size(im, name, full_size)
+    _check_size(im, name, kind, full_size)
     try:
         turn = _turn(im)
         im.load()
@@ -115,6 +149,7 @@ def _decode(im, name, kind, full_size):
 # %% ../../nbs/library/vision/core.ipynb #a94d3e20
 class PILImage(Image.Image):
     "A picture in memory: red, green and blue, 8 bits each."
+    _role = 'picture' # in saved files
     _kind, _tensor_cls, _show_args, _todo = 'RGB', TensorImage, {}, None
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -190,10 +225,12 @@ def __repr__(self:PILImage): return f'{type(self).__name__} mode={self.mode} siz
 # %% ../../nbs/library/vision/core.ipynb #fbd21745
 class PILImageBW(PILImage):
     "A grey picture: one channel, 8 bits."
+    _role = 'picture' # in saved files
     _kind, _tensor_cls, _show_args = 'L', TensorImageBW, {'cmap': 'gray'}
 
 class PILMask(PILImage):
     "A class number for every pixel, 0–255."
+    _role = 'picture' # in saved files
     _kind, _tensor_cls, _show_args = 'mask', TensorMask, {'cmap': 'tab20', 'alpha': 0.5, 'interpolation': 'nearest'}
 
 # %% ../../nbs/library/vision/core.ipynb #745b3212
@@ -263,12 +300,16 @@ def _in_threads(f, items, n_workers=None):
 
 def verify_image(f)->bool: # path
     "Can this picture be opened?"
-    try:
-        im = PILImage.create(f, lazy=True)
-        im.draft('RGB', (32, 32))
-        im.load()
-        return True
-    except (ValueError, OSError): return False
+    try: return _try_out(f) is not None
+    except (ValueError, OSError, MemoryError): return False
+
+def _try_out(f):
+    "Open a picture, decoded small; ValueError if training would refuse it."
+    im = PILImage.create(f, lazy=True)
+    if im._todo: _check_size(*im._todo) # at full size, whatever is asked for now
+    im.draft('RGB', (32, 32))
+    im.load()
+    return im
 
 def verify_images(files,              # paths
                   n_workers:int=None, # threads (default: one a core, at most 16)
@@ -310,12 +351,9 @@ def _format(suffix):
 
 def _write(target, write):
     "Call `write` on a neighbour of `target`, then move it into place."
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'.{target.name}.{uuid.uuid4().hex[:6]}')
-    try:
-        write(part)
-        os.replace(part, target)
-    finally: part.unlink(missing_ok=True)
+    with beside(target) as temp:
+        write(temp/target.name)
+        os.replace(temp/target.name, target)
 
 # %% ../../nbs/library/vision/core.ipynb #846224f7
 def resize_images(path,                 # folder of pictures
@@ -332,9 +370,10 @@ def resize_images(path,                 # folder of pictures
     if dest is None: raise ValueError('say where they go: dest=another folder, or dest=path to replace the originals')
     path, dest = Path(path), Path(dest)
     files = _to_resize(path, dest, recurse, ext)
+    for folder in {(dest/f).parent for f in files}: sweep(folder)
     def one(file):
         try: return resize_image(file, dest, path, max_size, n_channels, ext, resume=resume, **kwargs)
-        except ValueError: return None
+        except (ValueError, FileNotFoundError): return None # the latter: a link to nothing
     return L(sorted(path/f for f, done in zip(files, _in_threads(one, files, max_workers)) if not done))
 
 def _to_resize(path, dest, recurse, ext):
@@ -354,14 +393,22 @@ def _to_resize(path, dest, recurse, ext):
 def _fetch(url, dest, timeout, preserve_filename):
     "Save one picture; returns why it failed, or None."
     try:
-        request = Request(url, headers={'User-Agent': 'Mozilla/5.0 (course_lib)'})
-        with urlopen(request, timeout=timeout) as response: data = response.read()
+        data = _bytes_of(url, timeout)
         im = _header(data, 'the answer')
+        _try_out(data)
         name = Path(unquote(urlsplit(url).path)).name
         suffix = Path(name).suffix.lower() or f'.{im.format.lower()}'
         keep = preserve_filename and name and not (dest/name).exists()
         _write(dest/(name if keep else f'{uuid.uuid4().hex}{suffix}'), lambda part: part.write_bytes(data))
-    except Exception as e: return str(e).split('. Find every')[0] or type(e).__name__
+    except Exception as e: # why, without the advice that follows
+        return re.split(r'[.] (?:Find every|Nothing half-made|No internet)', str(e))[0] or type(e).__name__
+
+def _bytes_of(url, timeout):
+    "What is at an address; of a web server no more than 256 MB, and not longer than 20 times `timeout`."
+    if url.startswith('file:'): return _read(url2pathname(urlsplit(url).path))[0]
+    f = BytesIO()
+    _Download(url, f, timeout, total=20 * timeout, most=2**28)._run(tries=1)
+    return f.getvalue()
 
 def download_images(dest,             # folder to save in
                     url_file=None,    # text file with one address a line
@@ -376,6 +423,7 @@ def download_images(dest,             # folder to save in
     urls = list(urls if urls is not None else Path(url_file).read_text().split())[:max_pics]
     dest = Path(dest)
     dest.mkdir(parents=True, exist_ok=True)
+    sweep(dest)
     reasons = _in_threads(lambda url: _fetch(url, dest, timeout, preserve_filename), urls, n_workers)
     failed = L((url, why) for url, why in zip(urls, reasons) if why)
     if failed: print(f'{len(failed)} of {len(urls)} pictures could not be downloaded, first: {": ".join(failed[0])}')

@@ -29,6 +29,7 @@ from .core import PILImage, PILMask
 class OpenImage(Transform):
     "A file, bytes or an array, opened as a picture."
     cacheable = True # the same file gives the same picture
+    _takes = dict(cls=('picture', 'function'))
     def __init__(self, cls=PILImage): # kind of picture: `PILImage`, `PILImageBW`, `PILMask`, or yours, with `create`
         super().__init__()
         self.cls = cls

@@ -4,23 +4,24 @@
 
 # %% auto #0
 __all__ = ['cnn_learner', 'create_head', 'head_defaults', 'VisionModel', 'create_vision_model', 'add_norm', 'arch_norm', 'get_c',
-           'slow_norms', 'vision_learner']
+           'slow_norms', 'vision_learner', 'trained_head']
 
 # %% ../../nbs/library/vision/learner.ipynb #2882943f
-import functools, math
+import functools, inspect, math
 from collections.abc import Callable
 from itertools import pairwise
 import torch
+from fastcore.basics import noop, patch
 from torch import nn
 from ..torch_core import params, recipe, register
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 from ..data.transforms import Normalize
-from ..learner import Learner
+from ..learner import Learner, in_order
 import course_lib.callback.bn_freeze, course_lib.callback.schedule, course_lib.vision.tta # they give every learner
                                             # `freeze_bn`, `fine_tune`, `fit_one_cycle`, `tta`
 from ..optimizer import Adam
 from .models import (adapt_stats, arch_meta, check_groups, create_body, feature_shape, get_arch,
-                                      min_size)
+                                      make_net, min_size)
 
 # %% ../../nbs/library/vision/learner.ipynb #e131eca3
 @recipe
@@ -88,23 +89,24 @@ class VisionModel(nn.Sequential):
 
 # %% ../../nbs/library/vision/learner.ipynb #26f13236
 for _how in ('kaiming_normal_', 'kaiming_uniform_', 'xavier_normal_', 'xavier_uniform_'):
-    register(getattr(nn.init, _how))
+    register(getattr(nn.init, _how), role='init')
 
 def _known_by_name(f):
-    "Note the architecture by name, and that the weights will come from elsewhere."
+    "Note the architecture by name, and the head that goes with trained weights or with none."
     @functools.wraps(f)
     def wrapped(arch, n_out, *args, **kwargs):
         model = f(arch if isinstance(arch, nn.Module) else get_arch(arch), n_out, *args, **kwargs)
         if 'args' in model.config:
-            made = model.config['args']
-            made.update({k: v for k, v in head_defaults(made['pretrained']).items() if made[k] is None})
-            made.update(pretrained=False, weights=None)
+            asked, made = inspect.signature(f).bind(arch, n_out, *args, **kwargs), model.config['args']
+            asked.apply_defaults()
+            usual = head_defaults(asked.arguments['pretrained'])
+            made.update({k: v for k, v in usual.items() if made[k] is None})
         return model
     return wrapped
 
 # %% ../../nbs/library/vision/learner.ipynb #e5803d0f
 @_known_by_name
-@recipe
+@recipe(takes=dict(arch=('arch', 'function'), init=('init', 'function'), cut='function', custom_head='model'))
 def create_vision_model(arch:str|Callable|nn.Module, # see `create_body`
                         n_out:int,                # scores: one a class
                         n_in:int=3,               # channels of your pictures
@@ -201,3 +203,39 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
     return learn
 
 cnn_learner = vision_learner # its older name
+
+# %% ../../nbs/library/vision/learner.ipynb #dba011b3
+def trained_head(arch:str|Callable # see `create_body`; one with trained weights
+                )->nn.Linear:      # from features to the scores of the classes that it was trained on
+    "The last layer that a trained architecture came with."
+    linear = [m for m in make_net(arch).modules() if isinstance(m, nn.Linear)]
+    if not linear: raise ValueError(f'{arch} has no linear layer to start from')
+    return linear[-1]
+
+@patch
+@torch.no_grad()
+def start_from(self:Learner,
+               old:nn.Linear, # a layer for the same features, such as `trained_head(arch)`
+              )->torch.Tensor|None: # which of its rows, one a class; None: they know nothing of these classes
+    "Start the last layer from those rows of an older one that stand out for the training pictures of each class."
+    parent, name, new = [(m, n, o) for m in self.model.modules() for n, o in m.named_children()
+                         if isinstance(o, nn.Linear)][-1]
+    if new.in_features != old.in_features: raise ValueError(
+        f'the old layer takes {old.in_features} features, the new one {new.in_features}: make the head one layer on '
+        'the mean of each feature, create_head(concat_pool=False, first_bn=False, lin_ftrs=[])')
+    setattr(parent, name, old.to(new.weight.device))
+    try: scores, targs = self.get_preds(dl=in_order(self._loader(0)), act=noop)
+    finally: setattr(parent, name, new)
+    targs, n = torch.Tensor(targs).long(), new.out_features
+    sums = torch.zeros(n, old.out_features).index_add_(0, targs, torch.Tensor(scores))
+    means = sums / targs.bincount(minlength=n)[:, None]
+    rows = (means - means.nanmean(0)).argmax(1)
+    loss, nothing = nn.functional.cross_entropy(torch.Tensor(scores)[:, rows], targs).item(), math.log(n)
+    if loss > nothing:
+        print(f'the old head knows nothing of these classes: log loss {loss:.2f} on the training pictures, where each '
+              f'alike is {nothing:.2f}. The new layer starts as it is')
+        return
+    seen = ~means[:, 0].isnan() # a class without a training picture keeps what it has
+    new.weight[seen], new.bias[seen] = old.weight[rows[seen]], old.bias[rows[seen]]
+    print(f'the last layer starts from rows of the old head: log loss {loss:.2f} on the training pictures')
+    return rows

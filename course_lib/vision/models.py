@@ -15,12 +15,13 @@ __all__ = ['archs', 'model_meta', 'resnet_split', 'half_split', 'resnet18', 'res
            'adapt_channels', 'adapt_stats', 'make_net', 'TimmBody', 'arch_meta', 'create_body']
 
 # %% ../../nbs/library/vision/models.ipynb #457719e5
-import contextlib, difflib, http.client, importlib, inspect, itertools, re, sys
+import contextlib, difflib, functools, importlib, inspect, itertools, re, sys
 from collections.abc import Callable
 from pathlib import Path
 import torch
 from torch import nn
 import course_lib
+from ..data.external import download_url
 from ..torch_core import Module, params, register
 from ..layers import ConvLayer, NormType, has_params
 from .core import cifar_stats, imagenet_stats
@@ -87,7 +88,7 @@ def register_arch(name:str,       # as `vision_learner(dls, name)` will know it
         if name in archs: raise ValueError(f'there is an architecture {name!r} already: choose another name')
         archs[name] = build
         model_meta[build] = dict(cut=cut, split=split, stats=stats, weights=weights)
-        return register(build, name)
+        return register(build, name, role='arch')
     return add
 
 # %% ../../nbs/library/vision/models.ipynb #79fc14dc
@@ -117,15 +118,15 @@ register_arch('efficientnet_lite0', cut=-3, split=efficientnet_lite0_split, stat
               weights=lite0_weights)(efficientnet_lite0);
 
 # %% ../../nbs/library/vision/models.ipynb #be08785f
-def _split_at(n, inner=False):
-    "A splitter with the border before child `n` of the body (`inner`: of the body's first child); None: in the middle."
-    def split(m):
-        body = m[0][0] if inner else m[0]
-        at = len(body) // 2 if n is None else n
-        first, second = params(body[:at]), params(body[at:])
-        rest = params(m[0][1:]) if inner else []
-        return [first, second + rest, params(m[1:])]
-    return split
+def _split(m, n, inner):
+    "Layer groups, the border before child `n` of the body (`inner`: of the body's first child); None: in the middle."
+    body = m[0][0] if inner else m[0]
+    at = len(body) // 2 if n is None else n
+    first, second = params(body[:at]), params(body[at:])
+    rest = params(m[0][1:]) if inner else []
+    return [first, second + rest, params(m[1:])]
+
+def _split_at(n, inner=False): return functools.partial(_split, n=n, inner=inner) # can be sent to another process
 
 resnet_split = _split_at(6)
 half_split = _split_at(None, inner=True)
@@ -236,10 +237,9 @@ def weights_file(arch:str|Callable,   # architecture, see `get_arch`
 
 def _fetch(name, path, url):
     "Download `url` to `path`, whole or not at all."
-    path.parent.mkdir(parents=True, exist_ok=True)
     digits = re.search(r'-([a-f0-9]{8,})\.', path.name)
-    try: torch.hub.download_url_to_file(url, str(path), digits and digits[1])
-    except (OSError, RuntimeError, http.client.HTTPException) as e: # RuntimeError: wrong checksum
+    try: download_url(url, path, sha256=digits and digits[1])
+    except (OSError, RuntimeError, ValueError) as e: # ValueError: wrong checksum
         raise FileNotFoundError(
             f'the trained weights of {name} are not on this machine and could not be downloaded ({e}). Get {url} '
             f'elsewhere and put it in {path.parent}, or start untrained with pretrained=False.') from None
