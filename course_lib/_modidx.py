@@ -3199,6 +3199,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'course_lib/tabular/dates.py'),
                                           'course_lib.tabular.dates._in_one_zone': ( 'library/tabular/dates.html#_in_one_zone',
                                                                                      'course_lib/tabular/dates.py'),
+                                          'course_lib.tabular.dates._iso': ( 'library/tabular/dates.html#_iso',
+                                                                             'course_lib/tabular/dates.py'),
                                           'course_lib.tabular.dates._minutes': ( 'library/tabular/dates.html#_minutes',
                                                                                  'course_lib/tabular/dates.py'),
                                           'course_lib.tabular.dates._of_clock': ( 'library/tabular/dates.html#_of_clock',

@@ -46,8 +46,19 @@ _no_offset = 10_000
 
 def _taken_apart(texts):
     "A row of numbers for each text: form (1 year first, 2 last, 3 month by name; 0: none), three parts, µs, offset."
-    rows = [_one(t) for t in texts]
-    return np.array(rows, np.int64).reshape(-1, 6)
+    if len(texts) > 1000 and (quick := _iso(texts)) is not None: return quick
+    return np.array([_one(t) for t in texts], np.int64).reshape(-1, 6)
+
+def _iso(texts):
+    "The same for many dates such as 2024-02-29 08:30:00, all at once; None if one of them is written otherwise."
+    import pyarrow as pa
+    if not re.fullmatch(r'\d{4}-\d\d-\d\d([T ][\d:.]+)?', texts[0]): return None
+    try: x = pa.array(texts, pa.string()).cast(pa.timestamp('us')).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid: return None
+    year, month, day = (x.astype(f'M8[{unit}]') for unit in 'YMD')
+    parts = year.astype(int) + 1970, month.astype(int) % 12 + 1, (day - month.astype('M8[D]')).astype(int) + 1
+    ones = np.ones(len(x), np.int64)
+    return np.stack([ones, *parts, (x - day).astype('m8[us]').astype(np.int64), ones * _no_offset], 1)
 
 def _one(t):
     if len(t) > 60: return 0, 0, 0, 0, 0, _no_offset
