@@ -91,14 +91,16 @@ def trees(args):
 
     from course_lib.apps.table import _split_column, ready_target
     from course_lib.tabular.all import Categorify, TabularPandas
-    from course_lib.tabular.prepare import plan_columns, read_table, split_rows
+    from course_lib.tabular.prepare import plan_columns, split_rows
+    from course_lib.tabular.reading import learn_table
     found, start = {}, time.perf_counter()
     for name, file in files_of(args).items():
         _, target, kind, _ = tables[name]
         with contextlib.redirect_stdout(io.StringIO()):
-            df, is_class = ready_target(read_table(file), target, kind)
+            raw, held = learn_table(file)
+            df, is_class = ready_target(held.read(raw), target, kind)
             splits = split_rows(df, _split_column(df.drop(columns=target), 'auto'), seed=args.round, classes=target if is_class else None)
-            prepare, _ = plan_columns(df.iloc[splits[0]], target)
+            prepare, _ = plan_columns(df.iloc[splits[0]], target, types=held.of_target(target, df[target]))
             to = TabularPandas(prepare(df), Categorify, prepare.cat, prepare.cont, splits=splits)
         made = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
         mask = [n in to.classes and len(to.classes[n]) <= 255 for n in to.x_names]

@@ -205,6 +205,7 @@ def fit_best(df:pd.DataFrame,   # raw rows, each with a target
              prepare,           # a `Preparation`
              splits:tuple,      # positions of training and validation rows
              by:str=None,       # the column of dates by which rows were split
+             groups:str=None,   # the column whose values were kept together
              seed:int=0,        # of the random numbers
              **kwargs           # for `fit_table`: bs, lr, log …
             ):                  # the learner
@@ -213,8 +214,8 @@ def fit_best(df:pd.DataFrame,   # raw rows, each with a target
     kwargs['bins'] = int(np.clip(n / 50, 4, 16)) if len(prepare.cont) <= 100 else 0
     how = dict(ps=.3, embed_p=.1)
     if n >= 2000:
-        tried = [_tried(df, target, is_class, prepare, splits[0], by, seed, kwargs, ps=p, embed_p=p / 3)
-                 for p in (0., .3)]
+        tried = [_tried(df, target, is_class, prepare, splits[0], (by, groups), seed, kwargs, ps=p,
+                        embed_p=p / 3) for p in (0., .3)]
         how = min(tried, key=lambda o: o[0])[1]
         print(f'dropout {how["ps"]:g} it is\n', flush=True)
     n_nets, nets = 3 if n < 20_000 and n_columns <= 300 else 1, []
@@ -230,14 +231,15 @@ def fit_best(df:pd.DataFrame,   # raw rows, each with a target
 
 def _silent(): return contextlib.redirect_stdout(io.StringIO())
 
-def _tried(df, target, is_class, prepare, rows, by, seed, kwargs, **how):
+def _tried(df, target, is_class, prepare, rows, by_groups, seed, kwargs, **how):
     "(loss, settings) of a net that is trained on four fifths of these rows in half the steps, judged by the others."
     start, part = time.perf_counter(), df.iloc[rows].reset_index(drop=True)
     bs, steps = steps_of(len(rows))
     bs = kwargs.get('bs') or bs
     set_seed(seed, reproducible=True)
     with _silent():
-        inner = split_rows(part, by, seed=seed, classes=target if is_class else None)
+        by, groups = by_groups
+        inner = split_rows(part, by, seed=seed, classes=target if is_class else None, groups=groups)
         epochs = max(1, round(steps / 2 * bs / len(inner[0])))
         learn = fit_table(part, target, is_class, prepare, inner, epochs, **{**kwargs, 'bs': bs}, **how)
         if learn.interrupted: raise KeyboardInterrupt('while settings were tried')
@@ -295,7 +297,7 @@ def train(file:str,            # your table: .csv, .tsv, .parquet or .feather
     set_seed(seed, reproducible=True)
     how = dict(bs=bs, lr=lr, log=as_log)
     if epochs: learn = fit_table(df, target, is_class, prepare, splits, epochs, **how)
-    else: learn = fit_best(df, target, is_class, prepare, splits, by, seed, **how)
+    else: learn = fit_best(df, target, is_class, prepare, splits, by, groups, seed, **how)
     return judged(TableResult('table', str(file), {}, {}, 0, settings, learn=learn, columns=said), is_class, start, out,
                   boosting)
 

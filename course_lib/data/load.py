@@ -106,7 +106,7 @@ class DiskCache(MemoryCache):
             whole = told['sum'] == _checksum(told['items']) and told['size'] == self.bytes_at.stat().st_size
         except (OSError, ValueError, KeyError, TypeError): whole = False
         if not whole: return self._anew()
-        self.index = told['items']
+        self.index, self.seen = told['items'], set() # positions whose checksum was compared
         self.file = open(self.bytes_at, 'rb', buffering=0)
         weakref.finalize(self, self.file.close)
     def _anew(self):
@@ -129,7 +129,9 @@ def get(self:DiskCache, i): # position
     with self.lock:
         if self.file is None: return MemoryCache.get(self, i)
         parts = [(part, self._bytes(*part[3:5])) for part in self.index[i]]
-        if any(zlib.crc32(a) != part[5] for part, a in parts): return self._anew()
+        if any(len(a) != part[4] or i not in self.seen and zlib.crc32(a) != part[5] for part, a in parts):
+            return self._anew()
+        self.seen.add(i)
     return tuple(self._tensor(a, *part[:3]) for part, a in parts)
 @patch
 def _bytes(self:DiskCache, start, size):

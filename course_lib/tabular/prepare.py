@@ -21,7 +21,6 @@ from .files import _some, table_kind
 from .procs import _listed
 from .reading import ColumnTypes, learn_types, read_table
 from ..torch_core import Configurable, name_of, recipe, to_config
-from ..torch_core import Configurable, name_of, recipe, to_config
 
 
 # %% ../../nbs/library/tabular/prepare.ipynb #fc5b54ba
