@@ -197,7 +197,7 @@ def test_mutated_files_few(): assert in_a_process(fuzz, 1, 150)['refused'] > 70
 
 @pytest.mark.slow
 def test_mutated_files():
-    told = in_a_process(fuzz, 2, slow)
+    told = in_a_process(fuzz, 2, slow, timeout=1500)
     print(told)
     assert sum(told[k] for k in ('loaded', 'refused')) == slow and told['refused'] > slow / 2
 
