@@ -56,6 +56,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'course_lib/apps/dogbreeds.py'),
                                            'course_lib.apps.dogbreeds.log_loss': ( 'library/apps/dogbreeds.html#log_loss',
                                                                                    'course_lib/apps/dogbreeds.py'),
+                                           'course_lib.apps.dogbreeds.old_head': ( 'library/apps/dogbreeds.html#old_head',
+                                                                                   'course_lib/apps/dogbreeds.py'),
                                            'course_lib.apps.dogbreeds.picture_sizes': ( 'library/apps/dogbreeds.html#picture_sizes',
                                                                                         'course_lib/apps/dogbreeds.py'),
                                            'course_lib.apps.dogbreeds.read_breeds': ( 'library/apps/dogbreeds.html#read_breeds',

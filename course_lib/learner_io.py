@@ -127,7 +127,7 @@ def read_tensors(file,          # where
     if (text := about.get('course_lib')) is None:
         raise ValueError(f'{str(file)!r} holds tensors, but was not written by this library: there is no note on how '
                          'to use them. Weights alone: safetensors.torch.load_file, then learn.model.load_state_dict.')
-    if set(about) - {'course_lib', 'sha256'} or about.get('sha256', digest(tensors, text)) != digest(tensors, text):
+    if set(about) - {'course_lib', 'sha256'} or 'sha256' in about and about['sha256'] != digest(tensors, text):
         raise ValueError(f'{damaged}: its bytes are not those that were saved (another hash). Copy or save it again.')
     note = _parsed(text, damaged)
     if kind and note.get('kind') != kind:

@@ -207,7 +207,8 @@ cnn_learner = vision_learner # its older name
 # %% ../../nbs/library/vision/learner.ipynb #dba011b3
 def trained_head(arch:str|Callable # see `create_body`; one with trained weights
                 )->nn.Linear:      # from features to the scores of the classes that it was trained on
-    "The last layer that a trained architecture came with."
+    "The last layer that a trained architecture came with; ValueError if there is none."
+    if isinstance(get_arch(arch), str): raise ValueError(f'{arch} is one of timm\'s: its head is not kept')
     linear = [m for m in make_net(arch).modules() if isinstance(m, nn.Linear)]
     if not linear: raise ValueError(f'{arch} has no linear layer to start from')
     return linear[-1]
