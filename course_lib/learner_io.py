@@ -33,7 +33,7 @@ def whole_file(file): # a path
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         _sweep(file)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True) # of our own, when an interrupt kept it
         yield (part := folder/'new')
         os.umask(mask := os.umask(0))
         part.chmod(0o666 & ~mask) # safetensors lets only the owner read
