@@ -8,7 +8,7 @@ __all__ = ['whole_file', 'write_tensors', 'digest', 'read_tensors', 'opt_tensors
            'check_loss', 'build_loss', 'check_note', 'load_learner', 'NoData', 'chance', 'set_chance']
 
 # %% ../nbs/library/learner_io.ipynb #10cd02e0
-import errno, glob, hashlib, inspect, json, os, random, re, shutil, socket, threading, time
+import hashlib, inspect, json, os, random, re, threading, time
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
+from .data.external import beside, sweep
 from .torch_core import _check_type, check_config, from_config, registry, role_of, to_config
 
 # %% ../nbs/library/learner_io.ipynb #908697ca
@@ -27,50 +28,19 @@ from .torch_core import _check_type, check_config, from_config, registry, role_o
 def whole_file(file): # a path
     "`with whole_file(f) as part:` what is written to `part` becomes `f` at the end of the block, or nothing changes."
     file = Path(file)
-    me = f'{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}'
-    # a folder, as safetensors makes files of its own beside the new one
-    folder = file.with_name(f'.{file.name[:120]}.{me}.part')
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(file)
-        folder.mkdir(exist_ok=True) # of our own, when an interrupt kept it
+    sweep(file.parent, file.name) # what killed saves of this file left behind
+    with beside(file) as folder: # a folder, as safetensors makes files of its own beside the new one
         yield (part := folder/'new')
         os.umask(mask := os.umask(0))
         part.chmod(0o666 & ~mask) # safetensors lets only the owner read
         _to_disk(part)
         os.replace(part, file)
         with suppress(OSError): _to_disk(file.parent) # Windows cannot, and need not
-    except OSError as e: raise _why_unsaved(e, file) from e
-    finally: shutil.rmtree(folder, ignore_errors=True)
 
 def _to_disk(path):
     fd = os.open(path, os.O_RDONLY)
     try: os.fsync(fd)
     finally: os.close(fd)
-
-def _sweep(file):
-    "Remove what killed saves of this file left behind, on this machine."
-    for p in file.parent.glob(f'.{glob.escape(file.name[:120])}.*.part'):
-        host = re.escape(socket.gethostname())
-        found = re.search(host + r'-(\d+)-\d+\.part$', p.name)
-        if found and not _alive(int(found[1])):
-            shutil.rmtree(p, ignore_errors=True)
-
-def _alive(pid):
-    try: os.kill(pid, 0)
-    except ProcessLookupError: return False
-    except OSError: pass # somebody else's, or a system that does not tell: leave it
-    return True
-
-_why = {'ENOSPC': 'the disk is full', 'EDQUOT': 'your share of the disk is used up', 'EROFS': 'the disk is read-only',
-        'EACCES': 'you may not write there', 'ENAMETOOLONG': 'the name is too long',
-        'EISDIR': 'there is a folder of that name',
-        'ENOTDIR': 'a part of the path is a file, not a folder', 'EEXIST': 'a part of the path is a file, not a folder'}
-
-def _why_unsaved(e, file):
-    number = e.errno or int((re.search(r'code: (\d+)', str(e)) or [0, 0])[1])
-    why = _why.get(errno.errorcode.get(number), e.strerror or e)
-    return OSError(number, f'{str(file)!r} could not be saved: {why}. What was there before is as it was')
 
 # %% ../nbs/library/learner_io.ipynb #2e8c2a68
 def write_tensors(file,         # where
@@ -92,7 +62,9 @@ def write_tensors(file,         # where
     text = json.dumps({**note, 'same': same})
     with whole_file(file) as part:
         try: save_file(out, part, metadata={'course_lib': text, 'sha256': digest(out, text)})
-        except SafetensorError as e: raise _why_unsaved(OSError(str(e)), file) from e
+        except SafetensorError as e: # it has the number of the system's error in its text only
+            number = int((re.search(r'(?:code: |os error )(\d+)', str(e)) or [0, 0])[1])
+            raise OSError(number, os.strerror(number) if number else str(e)) from e
     return Path(file)
 
 def digest(tensors:dict, # name -> tensor, on the CPU

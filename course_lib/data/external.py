@@ -239,7 +239,8 @@ def _writing(path):
         if e.errno in (errno.ENOSPC, getattr(errno, 'EDQUOT', -1)):
             more = 'set COURSE_LIB_HOME to a larger disk' if ours else 'choose another disk'
             raise RuntimeError(f'no space left for {path}: free some or {more}') from None
-        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+                       errno.ENAMETOOLONG):
             own = 'set COURSE_LIB_HOME to your own folder' if ours else 'choose another folder'
             raise RuntimeError(f'cannot write {path} ({e.strerror}): {own}') from None
         raise
