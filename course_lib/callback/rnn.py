@@ -5,22 +5,24 @@
 # %% auto #0
 __all__ = ['ModelResetter', 'RNNCallback', 'RNNRegularizer', 'rnn_cbs']
 
-# %% ../../nbs/library/callback/rnn.ipynb #bf18e3ba
+# %% ../../nbs/library/callback/rnn.ipynb #a86b237e
 from .core import Callback
+from ..torch_core import Configurable
 
-# %% ../../nbs/library/callback/rnn.ipynb #063cbb8f
-class ModelResetter(Callback):
+# %% ../../nbs/library/callback/rnn.ipynb #0b6484a5
+class ModelResetter(Callback, Configurable):
     "The model forgets what it has read: before training, before validation, and at the end."
+    exported = True # with a stored learner
     def before_train(self): self._reset()
     def before_validate(self): self._reset()
     def after_fit(self): self._reset()
     def _reset(self):
         if hasattr(self.model, 'reset'): self.model.reset()
 
-# %% ../../nbs/library/callback/rnn.ipynb #0d1aff9e
-class RNNCallback(Callback):
+# %% ../../nbs/library/callback/rnn.ipynb #3e2483bf
+class RNNCallback(Callback, Configurable):
     "The scores become the prediction; the activations are kept for `RNNRegularizer`."
-    order = -10 # before whoever looks at the prediction
+    order, exported = -10, True # before whoever looks at the prediction; predictions need it
     raw_out = out = None
     def after_pred(self):
         if not isinstance(self.pred, (tuple, list)): return
