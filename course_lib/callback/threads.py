@@ -14,7 +14,7 @@ import torch
 from .core import Callback
 from ..torch_core import map_tensors
 
-# %% ../../nbs/library/callback/threads.ipynb #ac801a23
+# %% ../../nbs/library/callback/threads.ipynb #83cf1897
 @contextmanager
 def n_threads(n:int): # threads
     "Within the block PyTorch computes with `n` threads."
@@ -40,7 +40,7 @@ def step_seconds(step,          # does one training step
 
 def faster(times:list # for each choice its seconds, as `step_seconds` gives them; the first shares the work
           )->int:     # 0: sharing is worth it
-    "The first choice only if it is faster by a twentieth in its best step, in the median one and in all; else the best other."
+    "The first choice only if it is faster by a twentieth: in its best step, in the median one, and in all."
     measures = [[min(t), sorted(t)[len(t) // 2], sum(t)] for t in times]
     i = 1 + min(range(len(times) - 1), key=lambda i: measures[i + 1][2])
     return 0 if all(first < 0.95 * other for first, other in zip(measures[0], measures[i])) else i

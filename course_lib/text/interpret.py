@@ -61,7 +61,7 @@ def word_attribution(learn:TextLearner, # a classifier
     shares = ((words - nothing) * total / n_steps).sum(-1)
     return list(zip([learn.vocab[i] for i in ids.tolist()], shares.tolist()))
 
-# %% ../../nbs/library/text/interpret.ipynb #8549f94b
+# %% ../../nbs/library/text/interpret.ipynb #ae03d96e
 def show_attribution(found:list # what `leave_one_out` or `word_attribution` gives
                     ):          # for a notebook
     "The text with words for the decision in green, and against it in red."
@@ -69,5 +69,6 @@ def show_attribution(found:list # what `leave_one_out` or `word_attribution` giv
     top = max((abs(v) for _, v in found), default=0) or 1
     def span(w, v):
         colour = '46,125,50' if v > 0 else '198,40,40'
-        return f'<span style="background:rgba({colour},{abs(v) / top * 0.6:.2f})" title="{v:.3f}">{html.escape(w)}</span>'
+        style = f'background:rgba({colour},{abs(v) / top * 0.6:.2f})'
+        return f'<span style="{style}" title="{v:.3f}">{html.escape(w)}</span>'
     return HTML(' '.join(span(w, v) for w, v in found))

@@ -41,13 +41,14 @@ def match_embeds(old_wgts:dict,  # name -> tensor, of a language model
         'belongs to other weights')
     return {k: rows(v) if k in changed else v for k, v in old_wgts.items()}
 
-# %% ../../nbs/library/text/learner.ipynb #cd716e08
+# %% ../../nbs/library/text/learner.ipynb #23cef1a4
 def clean_raw_keys(wgts:dict # name -> tensor, from a file of fastai's
                   )->dict:   # with the names that they have here
     "The weights of an AWD-LSTM under the names of this library."
     raw = {k.removesuffix('_raw') for k in wgts if k.endswith('_raw')}
     ours = lambda k: k.removesuffix('_raw').replace('.module.weight', '.weight').replace('.module.bias', '.bias')
-    return {ours(k): v for k, v in wgts.items() if k.replace('.module.weight', '.weight') not in raw or k.endswith('_raw')}
+    twice = lambda k: not k.endswith('_raw') and k.replace('.module.weight', '.weight') in raw
+    return {ours(k): v for k, v in wgts.items() if not twice(k)}
 
 def read_weights(file:Path # `.pth` (torch.save, fastai) or `.safetensors` (ours)
                 )->dict:   # name -> tensor
