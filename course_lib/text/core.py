@@ -204,7 +204,7 @@ class _Memo(dict):
         v = self[k] = self.make(k)
         return v
 
-# %% ../../nbs/library/text/core.ipynb #807def24
+# %% ../../nbs/library/text/core.ipynb #ea00ad6b
 class TextCutter:
     "Rules and tokenizer as one function from a text to its tokens."
     def __init__(self, tok,        # a tokenizer
@@ -215,7 +215,8 @@ class TextCutter:
     def _ruled(self, run):
         "What rules and tokenizer make of one run; None: a repetition, which may concern its neighbours."
         if _re_rep.search(run): return None
-        return tuple(chain.from_iterable(map(self.cut.__getitem__, replace_maj(replace_all_caps(run)).lower().split(' '))))
+        marked = replace_maj(replace_all_caps(run)).lower().split(' ')
+        return tuple(chain.from_iterable(map(self.cut.__getitem__, marked)))
 
     def __call__(self, text)->list: # a text
         "Its tokens."
@@ -240,7 +241,7 @@ class TextCutter:
 
 _eight = list(defaults.text_proc_rules)
 
-# %% ../../nbs/library/text/core.ipynb #f23df7c2
+# %% ../../nbs/library/text/core.ipynb #05c00f16
 class TitledStr(str):
     "A text that shows itself."
     def show(self, ctx=None, **kwargs): return show_title(self, ctx=ctx, **kwargs)
@@ -262,8 +263,8 @@ def read_text(path,                  # a file
     try: return raw.decode(encoding).replace('\r\n', '\n')
     except UnicodeDecodeError as e:
         line = raw[:e.start].count(b'\n') + 1
-        raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, or '
-                         "say how it is written, such as encoding='latin-1'") from None
+        raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, '
+                         "or say how it is written, such as encoding='latin-1'") from None
 
 # %% ../../nbs/library/text/core.ipynb #8f0c9b8b
 class Tokenizer(Transform):

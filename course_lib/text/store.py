@@ -124,7 +124,7 @@ def open_store(folder)->TokenStore: # None: there is none, or it is damaged
     if sound: return TokenStore(ids, offsets, tokens, marks)
     print(f'Note: the tokens kept in {folder} are damaged: made anew.')
 
-# %% ../../nbs/library/text/store.ipynb #40cea970
+# %% ../../nbs/library/text/store.ipynb #92703f5c
 _alive = weakref.WeakValueDictionary() # stores that somebody still holds
 
 def token_store(items,      # texts, paths, or a DataFrame
@@ -158,8 +158,9 @@ def _looked_at(items, tokenizer):
         if not t or t.isspace(): empty, example = empty + 1, i if example is None else example
         yield t
     if not empty: return
-    where = items[example] if _are_files(items) else f'row {items.index[example] if hasattr(items, "columns") else example}'
-    print(f'Note: {empty:,} of {len(items):,} texts are empty or missing (the first: {where}); each counts as one token.')
+    row = items.index[example] if hasattr(items, 'columns') else example
+    print(f'Note: {empty:,} of {len(items):,} texts are empty or missing (the first: '
+          f'{items[example] if _are_files(items) else f"row {row}"}); each counts as one token.')
 
 # %% ../../nbs/library/text/store.ipynb #9a194084
 def texts_in_common(one, two)->np.ndarray: # two stores
