@@ -8,9 +8,9 @@ __all__ = ['UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_REP', 'TK_WREP', 'TK_UP', 'TK_
            'replace_space', 'BaseTokenizer', 'SpacyTokenizer', 'CharTokenizer', 'SubwordTokenizer', 'runs_of',
            'TextCutter', 'TitledStr', 'is_missing', 'read_text', 'Tokenizer']
 
-# %% ../../nbs/library/text/core.ipynb #e4f85cb7
+# %% ../../nbs/library/text/core.ipynb #c8ee34af
 import functools, html, re
-from itertools import chain, islice
+from itertools import chain, count, islice
 from operator import eq
 from pathlib import Path
 
@@ -148,7 +148,7 @@ class CharTokenizer(Configurable):
         return (L(marks.get(o, o) for o in self._cut.findall(t)) for t in items)
     def join(self, tokens): return ''.join(f'{o} ' if o in self.special_toks else o for o in tokens)
 
-# %% ../../nbs/library/text/core.ipynb #fafada6b
+# %% ../../nbs/library/text/core.ipynb #80afb92f
 class SubwordTokenizer(Configurable):
     "Pieces of words, learnt from texts: `▁` is where a word begins."
     _role, _learned = 'tokenizer', ('model',)
@@ -170,10 +170,15 @@ class SubwordTokenizer(Configurable):
         new.pre_tokenizer = t.pre_tokenizers.Metaspace()
         trainer = t.trainers.UnigramTrainer(vocab_size=self.vocab_sz, special_tokens=self.special_toks, unk_token=UNK,
                                             show_progress=False)
-        new.train_from_iterator((_ruled(o, rules or ()) for o in items), trainer)
+        ruled = (_ruled(o, rules or ()) for o in items)
+        new.train_from_iterator((part for o in ruled for part in self._parts(o)[::2]), trainer)
         self.model = new.to_str()
-    def __call__(self, items): return (L(self.cutter.encode(t).tokens) for t in items)
-    def join(self, tokens): return ' '.join(''.join(tokens).replace('▁', ' ').split())
+    def _parts(self, t): # special tokens are every second part
+        return re.split(f'(?:^| )({"|".join(map(re.escape, self.special_toks))})(?= |$)', t)
+    def __call__(self, items): return (L(chain.from_iterable(map(self._pieces, count(), self._parts(t)))) for t in items)
+    def _pieces(self, i, part): return [part] if i % 2 else self.cutter.encode(part.strip(' ')).tokens
+    def join(self, tokens):
+        return ' '.join(''.join(f' {o} ' if o in self.special_toks else o for o in tokens).replace('▁', ' ').split())
 
 def _ruled(t, rules):
     for rule in rules: t = rule(t)
@@ -266,7 +271,7 @@ def read_text(path,                  # a file
         raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, '
                          "or say how it is written, such as encoding='latin-1'") from None
 
-# %% ../../nbs/library/text/core.ipynb #8f0c9b8b
+# %% ../../nbs/library/text/core.ipynb #741b1930
 class Tokenizer(Transform):
     "Texts, files and rows to tokens; `decode` joins them."
     cacheable, _learned = True, ('tok', 'rules')
@@ -287,7 +292,7 @@ class Tokenizer(Transform):
         self.mark_fields = several if mark_fields is None else mark_fields
     @functools.cached_property
     def cut(self): return TextCutter(self.tok, self.rules)
-    def __getstate__(self): return {k: v for k, v in super().__getstate__().items() if k != 'cut'}
+    def __getstate__(self): return {k: v for k, v in super().__getstate__().items() if k not in ('cut', 'last')}
     @property
     def made_with(self): return {k: v for k, v in super().made_with.items() if k != 'cache'} # a place on this machine
 
