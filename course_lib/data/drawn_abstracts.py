@@ -13,7 +13,7 @@ from pathlib import Path
 from .drawn_reviews import Grammar, written, zipf
 from .samples import register_sample
 
-# %% ../../nbs/library/data/drawn_abstracts.ipynb #d62a2820
+# %% ../../nbs/library/data/drawn_abstracts.ipynb #d8998704
 papers = { # category: methods, tasks, data, what is measured; the most frequent first
     'cs.CV': ('convolutional network, region proposal forest, residual attention block, sparse feature pyramid',
               'object detection, image segmentation, face recognition, depth estimation',
@@ -24,7 +24,7 @@ papers = { # category: methods, tasks, data, what is measured; the most frequent
     'cs.NI': ('adaptive routing protocol, wireless channel scheduler, packet queue controller, mesh relay design',
               'congestion control, bandwidth sharing, sensor coverage, handover planning',
               'routers antennas gateways testbeds', 'throughput latency loss'),
-    'math.OC': ('stochastic gradient scheme, convex dual relaxation, proximal splitting iteration, interior barrier path',
+    'math.OC': ('stochastic gradient scheme, convex dual relaxation, proximal splitting loop, interior barrier path',
                 'portfolio selection, optimal transport, inventory planning, robust regression',
                 'benchmarks networks polytopes matrices', 'convergence regret feasibility'),
     'astro-ph.GA': ('spectral dust map, galactic halo survey, stellar cluster census, radio lensing catalogue',

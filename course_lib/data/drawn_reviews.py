@@ -79,7 +79,7 @@ _base = {
     'adv_not': {'': 7, 'really': 2, 'very': 1}, 'end': {'.': 15, '!': 3, 'xxrep 3 !': 2},
     '+word': zipf(good_words), '-word': zipf(bad_words)}
 
-# %% ../../nbs/library/data/drawn_reviews.ipynb #81b2eb6a
+# %% ../../nbs/library/data/drawn_reviews.ipynb #23956932
 agree, sarcasm, negated = .85, .04, .25
 body_kinds = dict(fact=.45, opinion=.35, contrast=.2) # of the sentences between opening and verdict
 n_body = {n: 1 / 6 for n in range(2, 8)}              # how many these are
@@ -92,11 +92,12 @@ def _opinions(negated):
         rules |= {
             f'{s}say': {f'{{adv}} {{{s}word}}': 1 - negated, f'not {{adv_not}} {{{other}word}}': negated},
             f'{s}opinion': [f'xxmaj the {{aspect}} is {{{s}say}} {{end}}', f'i found the {{aspect}} {{{s}say}} {{end}}',
-                            f'{{name}} is {{{s}say}} in it {{end}}', f'xxmaj what i call the {{aspect}} here is {{{s}say}} {{end}}'],
+                            f'{{name}} is {{{s}say}} in it {{end}}',
+                            f'xxmaj what i call the {{aspect}} here is {{{s}say}} {{end}}'],
             f'{s}contrast': [f'xxmaj people say the {{aspect}} is {{any}} , but i found it {{{s}say}} {{end}}',
                              f'xxmaj they promised us {{any}} {{aspect}} , but it is {{{s}say}} {{end}}'],
-            f'{s}verdict': [f'xxmaj in short , it is {{{s}say}} {{end}}', f'xxmaj all in all i call it {{{s}say}} {{end}}',
-                            f'xxmaj my verdict : {{{s}say}} {{end}}']}
+            f'{s}verdict': [f'xxmaj in short , it is {{{s}say}} {{end}}',
+                            f'xxmaj all in all i call it {{{s}say}} {{end}}', f'xxmaj my verdict : {{{s}say}} {{end}}']}
     return rules | {'any': ['{+word}', '{-word}']}
 
 def _facts():
@@ -105,11 +106,13 @@ def _facts():
     for g, (people, things, places) in genres.items():
         rules |= {
             f'{g}.who': zipf(people), f'{g}.what': zipf(things), f'{g}.where': zipf(places),
-            f'{g}.opening': [f'xxmaj this {g} is about the {{{g}.who}} who finds the {{{g}.what}} in the {{{g}.where}} .',
+            f'{g}.opening': [f'xxmaj this {g} is about the {{{g}.who}} who finds the {{{g}.what}} '
+                             f'in the {{{g}.where}} .',
                              f'xxmaj it is the {g} with {{name}} as the {{{g}.who}} .',
                              f'i saw this {g} on xxmaj {{day}} with my {{with}} .'],
             f'{g}.fact': [f'xxmaj the {{{g}.who}} meets the {{{g}.who}} in the {{{g}.where}} .',
-                          f'{{name}} plays the {{{g}.who}} .', f'xxmaj then the {{{g}.what}} is lost in the {{{g}.where}} .',
+                          f'{{name}} plays the {{{g}.who}} .',
+                          f'xxmaj then the {{{g}.what}} is lost in the {{{g}.where}} .',
                           f'xxmaj of course there is the {{{g}.what}} , and the {{{g}.who}} with the {{{g}.what}} .',
                           'xxmaj it runs for {minutes} minutes .']}
     return rules

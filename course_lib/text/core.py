@@ -148,7 +148,7 @@ class CharTokenizer(Configurable):
         return (L(marks.get(o, o) for o in self._cut.findall(t)) for t in items)
     def join(self, tokens): return ''.join(f'{o} ' if o in self.special_toks else o for o in tokens)
 
-# %% ../../nbs/library/text/core.ipynb #80afb92f
+# %% ../../nbs/library/text/core.ipynb #77e66631
 class SubwordTokenizer(Configurable):
     "Pieces of words, learnt from texts: `▁` is where a word begins."
     _role, _learned = 'tokenizer', ('model',)
@@ -175,7 +175,8 @@ class SubwordTokenizer(Configurable):
         self.model = new.to_str()
     def _parts(self, t): # special tokens are every second part
         return re.split(f'(?:^| )({"|".join(map(re.escape, self.special_toks))})(?= |$)', t)
-    def __call__(self, items): return (L(chain.from_iterable(map(self._pieces, count(), self._parts(t)))) for t in items)
+    def __call__(self, items):
+        return (L(chain.from_iterable(map(self._pieces, count(), self._parts(t)))) for t in items)
     def _pieces(self, i, part): return [part] if i % 2 else self.cutter.encode(part.strip(' ')).tokens
     def join(self, tokens):
         return ' '.join(''.join(f' {o} ' if o in self.special_toks else o for o in tokens).replace('▁', ' ').split())
