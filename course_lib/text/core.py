@@ -8,9 +8,9 @@ __all__ = ['UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_REP', 'TK_WREP', 'TK_UP', 'TK_
            'replace_space', 'BaseTokenizer', 'SpacyTokenizer', 'CharTokenizer', 'SubwordTokenizer', 'runs_of',
            'TextCutter', 'TitledStr', 'is_missing', 'read_text', 'Tokenizer']
 
-# %% ../../nbs/library/text/core.ipynb #e4f85cb7
+# %% ../../nbs/library/text/core.ipynb #c8ee34af
 import functools, html, re
-from itertools import chain, islice
+from itertools import chain, count, islice
 from operator import eq
 from pathlib import Path
 
@@ -148,7 +148,7 @@ class CharTokenizer(Configurable):
         return (L(marks.get(o, o) for o in self._cut.findall(t)) for t in items)
     def join(self, tokens): return ''.join(f'{o} ' if o in self.special_toks else o for o in tokens)
 
-# %% ../../nbs/library/text/core.ipynb #fafada6b
+# %% ../../nbs/library/text/core.ipynb #77e66631
 class SubwordTokenizer(Configurable):
     "Pieces of words, learnt from texts: `▁` is where a word begins."
     _role, _learned = 'tokenizer', ('model',)
@@ -170,10 +170,16 @@ class SubwordTokenizer(Configurable):
         new.pre_tokenizer = t.pre_tokenizers.Metaspace()
         trainer = t.trainers.UnigramTrainer(vocab_size=self.vocab_sz, special_tokens=self.special_toks, unk_token=UNK,
                                             show_progress=False)
-        new.train_from_iterator((_ruled(o, rules or ()) for o in items), trainer)
+        ruled = (_ruled(o, rules or ()) for o in items)
+        new.train_from_iterator((part for o in ruled for part in self._parts(o)[::2]), trainer)
         self.model = new.to_str()
-    def __call__(self, items): return (L(self.cutter.encode(t).tokens) for t in items)
-    def join(self, tokens): return ' '.join(''.join(tokens).replace('▁', ' ').split())
+    def _parts(self, t): # special tokens are every second part
+        return re.split(f'(?:^| )({"|".join(map(re.escape, self.special_toks))})(?= |$)', t)
+    def __call__(self, items):
+        return (L(chain.from_iterable(map(self._pieces, count(), self._parts(t)))) for t in items)
+    def _pieces(self, i, part): return [part] if i % 2 else self.cutter.encode(part.strip(' ')).tokens
+    def join(self, tokens):
+        return ' '.join(''.join(f' {o} ' if o in self.special_toks else o for o in tokens).replace('▁', ' ').split())
 
 def _ruled(t, rules):
     for rule in rules: t = rule(t)
@@ -204,7 +210,7 @@ class _Memo(dict):
         v = self[k] = self.make(k)
         return v
 
-# %% ../../nbs/library/text/core.ipynb #807def24
+# %% ../../nbs/library/text/core.ipynb #ea00ad6b
 class TextCutter:
     "Rules and tokenizer as one function from a text to its tokens."
     def __init__(self, tok,        # a tokenizer
@@ -215,7 +221,8 @@ class TextCutter:
     def _ruled(self, run):
         "What rules and tokenizer make of one run; None: a repetition, which may concern its neighbours."
         if _re_rep.search(run): return None
-        return tuple(chain.from_iterable(map(self.cut.__getitem__, replace_maj(replace_all_caps(run)).lower().split(' '))))
+        marked = replace_maj(replace_all_caps(run)).lower().split(' ')
+        return tuple(chain.from_iterable(map(self.cut.__getitem__, marked)))
 
     def __call__(self, text)->list: # a text
         "Its tokens."
@@ -240,7 +247,7 @@ class TextCutter:
 
 _eight = list(defaults.text_proc_rules)
 
-# %% ../../nbs/library/text/core.ipynb #f23df7c2
+# %% ../../nbs/library/text/core.ipynb #05c00f16
 class TitledStr(str):
     "A text that shows itself."
     def show(self, ctx=None, **kwargs): return show_title(self, ctx=ctx, **kwargs)
@@ -262,10 +269,10 @@ def read_text(path,                  # a file
     try: return raw.decode(encoding).replace('\r\n', '\n')
     except UnicodeDecodeError as e:
         line = raw[:e.start].count(b'\n') + 1
-        raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, or '
-                         "say how it is written, such as encoding='latin-1'") from None
+        raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, '
+                         "or say how it is written, such as encoding='latin-1'") from None
 
-# %% ../../nbs/library/text/core.ipynb #8f0c9b8b
+# %% ../../nbs/library/text/core.ipynb #741b1930
 class Tokenizer(Transform):
     "Texts, files and rows to tokens; `decode` joins them."
     cacheable, _learned = True, ('tok', 'rules')
@@ -286,7 +293,7 @@ class Tokenizer(Transform):
         self.mark_fields = several if mark_fields is None else mark_fields
     @functools.cached_property
     def cut(self): return TextCutter(self.tok, self.rules)
-    def __getstate__(self): return {k: v for k, v in super().__getstate__().items() if k != 'cut'}
+    def __getstate__(self): return {k: v for k, v in super().__getstate__().items() if k not in ('cut', 'last')}
     @property
     def made_with(self): return {k: v for k, v in super().made_with.items() if k != 'cache'} # a place on this machine
 

@@ -164,7 +164,7 @@ def say_what_is_odd(self:TextLoader, other): # the loader it was made from
     if len(lost): print(f'Note: {len(lost):,} of {len(self.store):,} texts have no word that the vocabulary knows (the '
                         f'first: number {lost[0]}): nothing can be said about them.')
 
-# %% ../../nbs/library/text/data.ipynb #5bb28390
+# %% ../../nbs/library/text/data.ipynb #f54a0774
 class LMDataLoader(TextLoader):
     "Batches for a language model: x and y, `bs`×`seq_len`, y one token further; rows go on in the next batch."
     own = ('seq_len', 'varied')
@@ -184,8 +184,9 @@ class LMDataLoader(TextLoader):
         self.streams = bs if self.total - 1 >= bs else max(1, (self.total - 1) // seq_len)
         self.stream_len = max(0, self.total - 1) // self.streams
         self.cuts = _cuts(self.stream_len, seq_len, varied and self.split_idx != 1)
-        if 0 < self.stream_len < seq_len and self.split_idx != 1: print(f'Note: each of the {self.streams} streams has {self.stream_len} tokens, '
-            f'less than seq_len={seq_len}: an epoch is a single batch. A smaller bs makes longer streams.')
+        if 0 < self.stream_len < seq_len and self.split_idx != 1:
+            print(f'Note: each of the {self.streams} streams has {self.stream_len} tokens, less than seq_len={seq_len}:'
+                  ' an epoch is a single batch. A smaller bs makes longer streams.')
     def __len__(self): return len(self.cuts)
     def get_idxs(self): return torch.arange(self.n)
 
@@ -230,7 +231,7 @@ def _finished(self:LMDataLoader, chunks):
         if self.device is not None: b = to_device(b, self.device)
         yield self.after_batch(b, split_idx=self.split_idx) if self.after_batch.fs else b
 
-# %% ../../nbs/library/text/data.ipynb #7a300336
+# %% ../../nbs/library/text/data.ipynb #0af9a7b2
 class SortedDL(TextLoader):
     "Batches of texts of like length, padded at the end."
     own = ('seq_len', 'max_len', 'sort_func', 'pad_idx')
@@ -250,10 +251,11 @@ class SortedDL(TextLoader):
         if pad_idx is None and self.tokens is not None and PAD not in self.numericalize.o2i: raise ValueError(
             f'the vocabulary has no {PAD!r}, and texts of different length need padding: put it in as number 1')
         self.pad = pad_idx if pad_idx is not None else 1 if self.tokens is None else self.numericalize.o2i[PAD]
-        if res is None: res = self.store.lengths if sort_func is None else [sort_func(dataset[i]) for i in range(self.n)]
-        self.res, cut = torch.as_tensor(np.asarray(res)), np.flatnonzero(self.store.lengths > max_len)
-        if len(cut): print(f'Note: {len(cut):,} of {self.n:,} texts have more than {max_len:,} tokens (number {cut[0]}: '
-                           f'{self.store.lengths[cut[0]]:,}), of which only the first are read; max_len= says how many.')
+        lengths = self.store.lengths
+        if res is None: res = lengths if sort_func is None else [sort_func(dataset[i]) for i in range(self.n)]
+        self.res, cut = torch.as_tensor(np.asarray(res)), np.flatnonzero(lengths > max_len)
+        if len(cut): print(f'Note: {len(cut):,} of {self.n:,} texts have more than {max_len:,} tokens (number {cut[0]}:'
+                           f' {lengths[cut[0]]:,}), of which only the first are read; max_len= says how many.')
 
 # %% ../../nbs/library/text/data.ipynb #4b5796d8
 @patch
@@ -391,7 +393,7 @@ def from_folder(
     mine, rest = _split(kwargs)
     return cls(Tokenizer.from_folder(path, **mine), vocab, is_lm, seq_len, backwards, **rest)
 
-# %% ../../nbs/library/text/data.ipynb #b5821abe
+# %% ../../nbs/library/text/data.ipynb #a3b7be58
 @patch(as_prop=True)
 def vocab(self:TextLoader):
     "The tokens; for a classifier both vocabularies: [tokens, classes]."
@@ -426,10 +428,10 @@ def show_batch(self:TextLoader,
     items = self.decode_batch(self.one_batch() if b is None else b, max_n)
     short = [tuple(o.truncate(trunc_at) if isinstance(o, TitledStr) else o for o in item) for item in items]
     if not show: return short
-    n = len(short[0])
-    show_items(short, names=['text', 'text_'] if isinstance(self, LMDataLoader) else ['text', 'category', *range(2, n)][:n])
+    names = ['text', 'text_' if isinstance(self, LMDataLoader) else 'category', *range(2, len(short[0]))]
+    show_items(short, names=names[:len(short[0])])
 
-# %% ../../nbs/library/text/data.ipynb #75bec09e
+# %% ../../nbs/library/text/data.ipynb #d82e5d81
 class TextDataLoaders(DataLoaders):
     "Loaders of texts, from the usual ways of storing them."
     @classmethod
@@ -480,8 +482,9 @@ def _check_folders(path, train, valid):
     missing = [n for n in [*L(train), *L(valid)] if not (path/n).is_dir()]
     if not path.is_dir() or not missing: return # get_text_files says it best
     there = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith('.'))[:10]
-    raise ValueError(f'{path} has no folder {" and no folder ".join(map(repr, missing))}; its folders are {there}. Name '
-                     'yours with train= and valid=, or keep a random fifth of all texts aside with valid_pct=0.2')
+    lacks = ' and no folder '.join(map(repr, missing))
+    raise ValueError(f'{path} has no folder {lacks}; its folders are {there}. Name yours with train= and valid=, or '
+                     'keep a random fifth of all texts aside with valid_pct=0.2')
 
 # %% ../../nbs/library/text/data.ipynb #c50b023b
 @patch(cls_method=True)
@@ -538,7 +541,7 @@ def from_csv(
         raise
     return cls.from_df(df, path=path, **kwargs)
 
-# %% ../../nbs/library/text/data.ipynb #54162ee4
+# %% ../../nbs/library/text/data.ipynb #170710e4
 def _names(df, cols):
     names = [df.columns[c] if isinstance(c, int) and c not in df.columns and c < df.shape[1] else c for c in L(cols)]
     for c in names:
@@ -547,13 +550,13 @@ def _names(df, cols):
 
 def _with_labels(df, texts, labels):
     "The rows that have a label; ValueError where the columns cannot be meant."
-    if both := [c for c in labels if c in texts]: raise ValueError(
-        f'column {both[0]!r} is both the text and the label; name the label\'s with label_col=, one of {list(df.columns)}')
+    if both := [c for c in labels if c in texts]: raise ValueError(f'column {both[0]!r} is both the text and the '
+        f'label; name the column of the labels with label_col=, one of {list(df.columns)}')
     for c in labels: _check_labels(df[c], c)
     lost = df[labels].isna().any(axis=1).to_numpy() if labels else np.zeros(len(df), bool)
     if not lost.any(): return df
     if lost.all(): raise ValueError(f'no row has a label in {labels}')
-    print(f'Note: {lost.sum():,} of {len(df):,} rows have no label (the first: row {int(np.flatnonzero(lost)[0])}): left out.')
+    print(f'Note: {lost.sum():,} of {len(df):,} rows have no label (first: row {df.index[lost.argmax()]}): left out.')
     return df[~lost]
 
 def _check_labels(col, name):

@@ -45,12 +45,14 @@ class TokenStore:
         unknown = o2i.get(UNK, 0)
         return np.array([o2i.get(t, unknown) for t in self.tokens], np.int64)
 
-# %% ../../nbs/library/text/store.ipynb #bf55f665
+# %% ../../nbs/library/text/store.ipynb #0274e50c
 def from_numbers(texts)->TokenStore: # tensors, arrays or lists of numbers
     "A store of texts that are numbers already."
     texts = [np.asarray(t, np.int32) for t in texts]
     offsets = np.cumsum([0, *map(len, texts)])
     return TokenStore(np.concatenate(texts) if texts else np.zeros(0, np.int32), offsets)
+
+_piece = 4_000_000 # tokens that are written at once
 
 class _Numbers(dict):
     "Token -> its number, in the order in which they are first asked for."
@@ -71,7 +73,7 @@ def cut_texts(texts,              # texts
         ends.append(done + len(ids))
         mark = hashlib.blake2b(text.encode(errors='surrogatepass'), digest_size=8).digest()
         marks.append(int.from_bytes(mark, 'little'))
-        if len(ids) > 4_000_000:
+        if len(ids) > _piece:
             write(np.array(ids, np.int32))
             done, ids = ends[-1], array('i')
     write(np.array(ids, np.int32))
@@ -124,7 +126,7 @@ def open_store(folder)->TokenStore: # None: there is none, or it is damaged
     if sound: return TokenStore(ids, offsets, tokens, marks)
     print(f'Note: the tokens kept in {folder} are damaged: made anew.')
 
-# %% ../../nbs/library/text/store.ipynb #40cea970
+# %% ../../nbs/library/text/store.ipynb #278303b7
 _alive = weakref.WeakValueDictionary() # stores that somebody still holds
 
 def token_store(items,      # texts, paths, or a DataFrame
@@ -137,6 +139,7 @@ def token_store(items,      # texts, paths, or a DataFrame
     made = on_disk and _on_disk(Path(cache or cache_home()/'texts')/key, items, tokenizer)
     made = made or cut_texts(_looked_at(items, tokenizer), tokenizer)
     if key: _alive[key, str(cache)] = made
+    tokenizer.last = made # for whoever asks next, as a loader does after the vocabulary
     return made
 
 def _on_disk(folder, items, tokenizer):
@@ -158,8 +161,9 @@ def _looked_at(items, tokenizer):
         if not t or t.isspace(): empty, example = empty + 1, i if example is None else example
         yield t
     if not empty: return
-    where = items[example] if _are_files(items) else f'row {items.index[example] if hasattr(items, "columns") else example}'
-    print(f'Note: {empty:,} of {len(items):,} texts are empty or missing (the first: {where}); each counts as one token.')
+    row = items.index[example] if hasattr(items, 'columns') else example
+    print(f'Note: {empty:,} of {len(items):,} texts are empty or missing (the first: '
+          f'{items[example] if _are_files(items) else f"row {row}"}); each counts as one token.')
 
 # %% ../../nbs/library/text/store.ipynb #9a194084
 def texts_in_common(one, two)->np.ndarray: # two stores
