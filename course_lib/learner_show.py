@@ -84,7 +84,7 @@ def show_results(self:TrainLoop,
     dl = (self.dls.train, self.dls.valid)[ds_idx] if dl is None else dl
     if not hasattr(dl, 'decode_batch'):
         raise TypeError(f'a {type(dl).__name__} cannot show its items; look at learn.get_preds() instead')
-    batch = dl.new(shuffle=shuffle, drop_last=False, bs=max_n, weights=None).one_batch()
+    batch = self._own(dl).new(shuffle=shuffle, drop_last=False, bs=max_n, weights=None).one_batch()
     decided = self.get_preds(dl=[batch], with_decoded=True)[2]
     xs = self.split(batch)[0]
     n, truth = len(xs), dl.decode_batch(batch, max_n)
