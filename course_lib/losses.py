@@ -245,7 +245,7 @@ def meaning_of(loss): # any loss: an object or a function, also a `partial` of o
     if isinstance(loss, functools.partial): return meaning_of(loss.func)
     name = next((_named[k.__name__] for k in type(loss).__mro__ if getattr(nn, k.__name__, None) is k
                  and k.__name__ in _named), None)
-    if name is None and getattr(F, getattr(loss, '__name__', ''), None) is loss: name = loss.__name__
+    if name is None and getattr(F, getattr(loss, '__name__', ''), F) is loss: name = loss.__name__
     return _meanings.get(name)
 
 def looks_activated(pred:torch.Tensor, # outputs of a model

@@ -389,6 +389,10 @@ def _once(self:DataLoader, i, begun, mark):
         if store is not None: store.put(i, item, mark)
     return item
 
+def _run(fs, o):
+    for f in fs: o = f(o)
+    return o
+
 # %% ../../nbs/library/data/load.ipynb #4d9ba8eb
 class TensorDataset:
     "Tensors of equal length side by side, read whole batches at a time: tables, ratings, anything in memory."
@@ -466,7 +470,3 @@ def to(self:DataLoader, device): # 'cpu', 'cuda', …
 def items(self:DataLoader):
     "The items of the data set."
     return self.dataset.items
-
-def _run(fs, o):
-    for f in fs: o = f(o)
-    return o
