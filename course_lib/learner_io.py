@@ -390,6 +390,7 @@ def class_at(path:str # 'module:Class'
     "A class of torchvision, timm or a module that you have imported; ValueError for anything else."
     home, _, name = path.partition(':') if isinstance(path, str) else ('', '', '')
     known = f'{home}.'.startswith(_libraries)
+    if known and home.startswith('torchvision.'): import_module('course_lib.vision.models').load_torchvision()
     if known and home.startswith(('torchvision.', 'timm.')): import_module(home)
     mine = home in sys.modules and home.split('.')[0] not in ('torch', 'torchvision', 'timm', 'course_lib', '__main__')
     cls = getattr(sys.modules.get(home), name, None) if (known or mine) and name.isidentifier() else None

@@ -291,7 +291,8 @@ class DataLoader:
     def _chunks(self):
         idxs = self.get_idxs()
         if not isinstance(idxs, torch.Tensor): idxs = torch.tensor(list(islice(idxs, self.n)))
-        return [idxs[i * self.bs:(i + 1) * self.bs] for i in range(len(self))]
+        n = len(idxs) // self.bs if self.drop_last else math.ceil(len(idxs) / self.bs) # an own order may leave items out
+        return [idxs[i * self.bs:(i + 1) * self.bs] for i in range(min(n, len(self)))]
     def _finished(self, chunks):
         whole = getattr(self.dataset, 'get_batch', None)
         for b in map(whole, chunks) if whole else self._made(chunks):
