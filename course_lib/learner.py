@@ -163,7 +163,9 @@ def _lacks(dl, norm):
 def _own(self:Learner, dl):
     "The loader as this learner needs it: made before the learner, or with another one, it may be normalised otherwise."
     norm = norm_of(self._dls)
-    return with_norm(dl, norm) if norm is not None and _lacks(dl, norm) else dl
+    if norm is None or not _lacks(dl, norm): return dl
+    print(f"this loader was not made for this learner: its batches are normalised as the learner's own, {norm}")
+    return with_norm(dl, norm)
 
 # %% ../nbs/library/learner.ipynb #dc73e9c9
 def carried_over(old,  # the learner's data so far; None: these are its first
@@ -419,7 +421,11 @@ def _each_once(dl):
     if len(idxs.unique()) < len(idxs):
         print(f'this loader draws items several times (get_idxs): here all {dl.n} are taken, each once')
         idxs = torch.arange(dl.n)
-    new = object.__new__(type(dl)) # as it is, with what it keeps
+    return _fixed(dl, idxs)
+
+def _fixed(dl, idxs):
+    "The same loader, with what it keeps, in this order every time."
+    new = copy.copy(dl)
     new.__dict__.update(dl.__dict__, get_idxs=lambda: idxs)
     return new
 
@@ -540,9 +546,7 @@ def get_preds(self:Learner,
 def _known_order(dl):
     "A loader that sorts its items goes through them once, in an order that we know."
     if not hasattr(dl, 'get_idxs') or _is_range(idxs := _drawn(dl)): return dl, None
-    dl = copy.copy(dl) if 'get_idxs' not in getattr(dl, '__dict__', ()) else dl
-    dl.get_idxs = lambda: idxs
-    return dl, idxs.argsort().cpu()
+    return _fixed(dl, idxs), idxs.argsort().cpu()
 
 # %% ../nbs/library/learner.ipynb #a3c32f06
 @patch

@@ -6,6 +6,8 @@
 __all__ = ['layer_shapes', 'Summary']
 
 # %% ../nbs/library/learner_show.ipynb #02f1d294
+from contextlib import nullcontext
+
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
@@ -54,7 +56,8 @@ def summary(self:TrainLoop,
     if not xb and first is None: raise ValueError('no training batch to send through the model: use learn.summary(x)')
     xb = xb or self.split(first)[0]
     at = next((t.device for t in self.model.state_dict().values()), None)
-    rows = layer_shapes(self.model, *(to_device(xb, at) if at is not None else xb))
+    with getattr(self, 'turn', nullcontext()): # others must not run through the hooks
+        rows = layer_shapes(self.model, *(to_device(xb, at) if at is not None else xb))
     shapes = []
     map_tensors(lambda t: shapes.append(_shape(t)), tuple(xb))
     lines = [f'{type(self.model).__name__} (input: {", ".join(shapes)})', '=' * 72,

@@ -236,11 +236,12 @@ def start_from(self:Learner,
         f'the old layer takes {old.in_features} features, the new one {new.in_features}: make the head one layer on '
         'the mean of each feature, create_head(concat_pool=False, first_bn=False, lin_ftrs=[])')
     loss_func, self.loss_func = self.loss_func, lambda scores, *targs: scores.sum() # the old layer has other classes
-    setattr(parent, name, old.to(new.weight.device))
-    try: scores, targs = self.get_preds(dl=in_order(self._loader(0)), act=noop)
-    finally:
-        setattr(parent, name, new)
-        self.loss_func = loss_func
+    with self.turn:
+        setattr(parent, name, old.to(new.weight.device))
+        try: scores, targs = self.get_preds(dl=in_order(self._loader(0)), act=noop)
+        finally:
+            setattr(parent, name, new)
+            self.loss_func = loss_func
     targs, n = torch.Tensor(targs).long(), new.out_features
     sums = torch.zeros(n, old.out_features).index_add_(0, targs, torch.Tensor(scores))
     means = sums / targs.bincount(minlength=n)[:, None]

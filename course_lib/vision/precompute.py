@@ -55,17 +55,15 @@ def compute_activations(learn,  # a `Learner`
                        )->Activations: # on the CPU
     "What `layers` say of every picture, in order, without augmentation."
     learn._ready()
-    learn.model.eval()
-    out = []
     dl = dl.new(shuffle=False, drop_last=False, weights=None, split_idx=1, cache=None)
     dl.get_idxs = lambda: torch.arange(dl.n) # whatever order the loader would take by itself
-    for batch in dl:
-        xb = learn.split(batch)[0]
-        if len(xb) != 1: raise ValueError(f'precompute works for one picture an item, these have {len(xb)} inputs')
-        x = xb[0]
-        for layer in layers: x = layer(x)
-        out.append(x.float().cpu())
-    return torch.cat(out).as_subclass(Activations)
+    with learn.asked(): return torch.cat([_said(layers, learn.split(batch)[0]) for batch in dl]).as_subclass(Activations)
+
+def _said(layers, xb):
+    if len(xb) != 1: raise ValueError(f'precompute works for one picture an item, these have {len(xb)} inputs')
+    x = xb[0]
+    for layer in layers: x = layer(x)
+    return x.float().cpu()
 
 # %% ../../nbs/library/vision/precompute.ipynb #a90d142b
 def fingerprint(*parts)->str: # tensors, arrays, texts, or anything with a `repr`
