@@ -137,9 +137,11 @@ def asked(self:Learner):
 # %% ../nbs/library/learner.ipynb #6470411a
 def norm_of(dl)->Normalize|None: # a loader, or loaders
     "The `Normalize` of its batches, if there is one."
-    dl = getattr(dl, 'pictures', dl) # of stored activations: of what they were made from
+    dl = _pictures(dl) or dl # of stored activations: of what they were made from
     if isinstance(dl, DataLoaders): dl = dl.loaders[0] if dl.loaders else None
     return next((f for f in getattr(getattr(dl, 'after_batch', None), 'fs', ()) if isinstance(f, Normalize)), None)
+
+def _pictures(dls): return getattr(dls, '__dict__', {}).get('pictures') # `getattr` would ask all that is in them
 
 def _alike(a, b): return a.mean is not None and b.mean is not None and all(
     len(s) == len(t) and torch.allclose(s, t) for s, t in ((v.flatten().cpu(), w.flatten().cpu()) for v, w in
@@ -155,15 +157,14 @@ def with_norm(dl, norm:Normalize): # a loader; in place of its own, if it has on
 
 def _lacks(dl, norm):
     "Has this loader no `Normalize`, or one that was added for another learner?"
-    if not hasattr(dl, 'after_batch') or getattr(dl, 'stored', False): return False
+    if getattr(type(dl), 'stored', False): return False
     own = norm_of(dl)
     return own is None or own is not norm and getattr(own, 'added', False) and not _alike(own, norm)
 
 @patch
 def _own(self:Learner, dl):
     "The loader as this learner needs it: made before the learner, or with another one, it may be normalised otherwise."
-    norm = norm_of(self._dls)
-    if norm is None or not _lacks(dl, norm): return dl
+    if not hasattr(dl, 'after_batch') or (norm := norm_of(self._dls)) is None or not _lacks(dl, norm): return dl
     print(f"this loader was not made for this learner: its batches are normalised as the learner's own, {norm}")
     return with_norm(dl, norm)
 
@@ -171,13 +172,14 @@ def _own(self:Learner, dl):
 def carried_over(old,  # the learner's data so far; None: these are its first
                  new): # loaders
     "`new`, with what the learner needs of its old data; ValueError where the same answers would mean something else."
-    if old is None or new is old or getattr(new, 'pictures', old) is not old: return new
+    if old is None or new is old or (_pictures(new) or old) is not old: return new
     _check_meaning(old, new)
     norm, loaders = norm_of(old), getattr(new, 'loaders', None)
-    if norm is None or hasattr(new, 'pictures') or not isinstance(loaders, list): return new
+    if norm is None or _pictures(new) or not isinstance(loaders, list): return new
+    loaders = [dl for dl in loaders if hasattr(dl, 'after_batch')]
     if any(_lacks(dl, norm) and norm_of(dl) is not None for dl in loaders): # another learner uses them too
         new = copy.copy(new)
-        new.loaders = [with_norm(dl, norm) if _lacks(dl, norm) else dl for dl in loaders]
+        new.loaders = [with_norm(dl, norm) if dl in loaders and _lacks(dl, norm) else dl for dl in new.loaders]
         return new
     for dl in loaders:
         if _lacks(dl, norm): dl.after_batch.add(norm)

@@ -141,7 +141,11 @@ class Datasets:
         return L(zip(*(tl[i] for tl in self.tls)))
     def __iter__(self): return (self[i] for i in range(len(self)))
     def decode(self, o, full=True): return tuple(tl.decode(part, full=full) for part, tl in zip(o, self.tls))
-    def subset(self, i): return type(self)(tls=[tl.subset(i) for tl in self.tls], n_inp=self.n_inp, split_idx=i)
+    def subset(self, i):
+        parts = [tl.subset(i) for tl in self.tls]
+        for part, tl in zip(parts, self.tls): # they go on sharing their items
+            if tl.items is self.tls[0].items: part.items = parts[0].items
+        return type(self)(tls=parts, n_inp=self.n_inp, split_idx=i)
     @property
     def train(self): return self.subset(0)
     @property
@@ -182,32 +186,50 @@ _getters = (ColReader, AttrGetter, ItemGetter, RegexLabeller, _OfAttr)
 def _halves(tl):
     "The getters, which are asked anew every time, and the steps that make something of their answer."
     fs = tl.tfms.fs
-    if (known := tl.__dict__.get('_cut')) is None or known[0] is not fs or sum(map(len, known[1])) != len(fs):
+    if (known := tl.__dict__.get('_cut')) is None or known[0] is not fs or known[1] != len(fs.items):
         n = next((i for i, f in enumerate(fs) if not _is_getter(f)), len(fs))
-        known = tl.__dict__['_cut'] = fs, (tuple(fs[:n]), tuple(fs[n:]))
-    return known[1]
+        known = tl.__dict__['_cut'] = fs, len(fs), (tuple(fs[:n]), tuple(fs[n:]))
+    return known[2]
 
 def _is_getter(f):
     "A function of somebody else, or one of ours that reads something out of an item."
     step = step_of(f)
     return step is not f and (isinstance(step, _getters) or not repeats(f))
 
+# %% ../../nbs/library/data/core.ipynb #8001e575
 @patch
-def begun(self:TfmdLists, i:int): # position
-    "What the getters say of an item: they are asked every time."
-    return _through(_halves(self)[0], self._item(i), self.split_idx)
+def begun(self:Datasets, idxs:list): # positions
+    "What the getters say of these items, one after the other, part by part: they are asked every time."
+    known = {} # parts share their items
+    raw, getters = zip(*(_raw(tl.items, idxs, _halves(tl)[0], known) for tl in self.tls))
+    ways = [(fs, tl.split_idx) for fs, tl in zip(getters, self.tls)]
+    return [tuple(_through(fs, x, k) if fs else x for (fs, k), x in zip(ways, row)) for row in zip(*raw)]
 @patch
-def finished(self:TfmdLists, x): # what `begun` gave
+def finished(self:Datasets, x): # one of what `begun` gave
+    "The item that follows from the answers of its getters."
+    return tuple(_through(_halves(tl)[1], o, tl.split_idx) for tl, o in zip(self.tls, x))
+@patch
+def begun(self:TfmdLists, idxs:list): # positions
+    "What the getters say of these items: they are asked every time."
+    return [x for x, in Datasets.begun(Datasets(tls=[self]), idxs)]
+@patch
+def finished(self:TfmdLists, x): # one of what `begun` gave
     "The item that follows from the answer of its getters."
     return _through(_halves(self)[1], x, self.split_idx)
-@patch
-def begun(self:Datasets, i:int): # position
-    "What the getters say of an item, part by part."
-    return tuple(tl.begun(i) for tl in self.tls)
-@patch
-def finished(self:Datasets, x): # what `begun` gave
-    "The item that follows from the answers of its getters."
-    return tuple(tl.finished(o) for tl, o in zip(self.tls, x))
+
+def _raw(items, idxs, getters, known):
+    "(items, getters to come). Of a table only the columns that are read: whole rows take many times longer."
+    if isinstance(items, L): items = items.items
+    if not hasattr(items, 'iloc'): return [items[i] for i in idxs], getters
+    reader = step_of(getters[0]) if getters else None
+    if isinstance(reader, ColReader) and any(o.kind not in 'iufcb' for o in items.dtypes): # else a row is of one type
+        cols = list(reader.cols) if isinstance(reader.cols, (list, tuple, L)) else [reader.cols]
+        names = [items.columns[c] if isinstance(c, int) and c < items.shape[1] else c for c in cols]
+        if items.columns.is_unique and all(n in items for n in names):
+            rows = zip(*(items[n].iloc[idxs].tolist() for n in names))
+            return [reader(dict(zip(cols, row))) for row in rows], getters[1:]
+    if id(items) not in known: known[id(items)] = [items.iloc[i] for i in idxs]
+    return known[id(items)], getters
 
 # %% ../../nbs/library/data/core.ipynb #b0f9f311
 class DataLoaders:

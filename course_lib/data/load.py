@@ -128,12 +128,17 @@ def _copied(o):
     return o.copy() if isinstance(o, np.ndarray) or hasattr(o, 'tobitmap') else o
 
 # %% ../../nbs/library/data/load.ipynb #9fb41451
-def mark_of(x)->tuple|None: # what the getters of an item said
+def mark_of(x,          # what the getters of an item said
+            known=None, # marks of words and files that were looked at a moment ago
+           )->tuple|None:
     "What tells whether `x` is still the same, a file by size and time of change; None: that cannot be known."
-    if isinstance(x, (str, os.PathLike)): return _file_mark(x)
+    if isinstance(x, (str, Path)):
+        if known is None or x not in known: (known := {} if known is None else known)[x] = _file_mark(x)
+        return known[x]
     if x is None or isinstance(x, (bool, int, float, bytes, np.generic)): return type(x).__name__, x
     if isinstance(x, (tuple, list, L)):
-        marks = tuple(map(mark_of, x))
+        known = {} if known is None else known # parts are often made from the same file
+        marks = tuple(mark_of(o, known) for o in x)
         return None if None in marks else marks
     if isinstance(x, np.ndarray) and x.dtype.kind in 'biuf' or isinstance(x, torch.Tensor) and x.device.type == 'cpu':
         t = torch.from_numpy(x.copy()) if isinstance(x, np.ndarray) else x.detach().as_subclass(torch.Tensor)
@@ -375,10 +380,11 @@ def _keepable(ds):
 @patch
 def _asked(self:DataLoader, idxs):
     "[(position, answers of the getters, mark)]: asked here, in order, so that threads do not change what they draw."
-    ds = self.dataset
-    if not (hasattr(type(ds), 'begun') and ds.cacheable): return [(i, None, ()) for i in idxs.tolist()]
-    begun = [(i, ds.begun(i)) for i in idxs.tolist()]
-    return [(i, x, None if self._store is None else mark_of(x)) for i, x in begun]
+    ds, idxs = self.dataset, idxs.tolist()
+    if not (hasattr(type(ds), 'begun') and ds.cacheable): return [(i, None, ()) for i in idxs]
+    begun = ds.begun(idxs)
+    known = {}
+    return [(i, x, None if self._store is None else mark_of(x, known)) for i, x in zip(idxs, begun)]
 @patch
 def _several(self:DataLoader, asked): return [self._once(*o) for o in asked]
 @patch
