@@ -194,15 +194,16 @@ def _check_meaning(old, new):
         was, now = ([str(v) for v in o[k] or ()] for o in (a, b))
         moved = [v for v in was if v in now and was.index(v) != now.index(v)]
         if moved: raise ValueError(
-            f'{moved[0]!r} ({k}) is number {was.index(moved[0])} for this learner, and {now.index(moved[0])} in the new '
-            'data: answers would get wrong names. Make them with the same classes (vocab=learn.dls.vocab; rows of a '
-            'table: learn.dls.test_dl(rows)), or make a new learner')
-        if was and now and was != now: print(f'other classes than before ({k}): {", ".join(now[:5])} for {", ".join(was[:5])}')
+            f'{moved[0]!r} ({k}) is number {was.index(moved[0])} for this learner, and {now.index(moved[0])} in the '
+            'new data: answers would get wrong names. Make them with the same classes (vocab=learn.dls.vocab; rows of '
+            'a table: learn.dls.test_dl(rows)), or make a new learner')
+        if was and now and was != now:
+            print(f'other classes than before ({k}): {", ".join(now[:5])} for {", ".join(was[:5])}')
     means = [next((p.means for p in getattr(getattr(o, 'procs', None), 'fs', ()) if hasattr(p, 'means')), {})
              for o in (old, new)]
     off = [n for n in means[0] if n in means[1] and means[0][n] != means[1][n]]
-    if off: print(f'{off[0]!r} has the mean {means[1][off[0]]:g} in the new data, {means[0][off[0]]:g} in those that the '
-                  'model has learnt with: it takes the same value for another. learn.dls.test_dl(rows) scales as before')
+    if off: print(f'{off[0]!r} has the mean {means[1][off[0]]:g} in the new data, {means[0][off[0]]:g} before: the '
+                  'model takes the same value for another. learn.dls.test_dl(rows) scales as before')
 
 # %% ../nbs/library/learner.ipynb #e77fe4d4
 def spread(v,     # a number, `slice(hi)`, `slice(lo, hi)`, or one value a group
@@ -502,7 +503,7 @@ def _arguments(f):
 def meaning(self:Learner,
             pred=None, # outputs of the model, to tell whether a guess fits them
            )->tuple:   # activation, decisions: functions of outputs, and of what the first gives
-    "What the model's outputs stand for: as the loss says, PyTorch's or its own `activation` and `decodes`; else the data."
+    "What the outputs stand for: as the loss says (`activation`, `decodes`; PyTorch's are known), or else the data."
     loss = meaning_of(self.loss_func)
     if loss is not None: return getattr(loss, 'activation', noop), getattr(loss, 'decodes', noop)
     kind = meaning_of(getattr(self.dls, 'loss_func', None))

@@ -262,15 +262,16 @@ def refusals(file): # the file that is being read
 # %% ../nbs/library/learner_io.ipynb #cae35a7d
 def _is_torchs(file):
     if not file.is_file(): return False
-    with file.open('rb') as f: return f.read(4) == b'PK\x03\x04' or file.suffix in ('.pth', '.pt') and f.seek(0) == 0 and f.read(1) == b'\x80'
+    with file.open('rb') as f: start = f.read(4)
+    return start == b'PK\x03\x04' or file.suffix in ('.pth', '.pt') and start[:1] == b'\x80'
 
 def read_torch(file # what `torch.save` wrote of a `state_dict`, or fastai's `learn.save`
               )->tuple: # (name -> tensor, note), as of a file of ours
     "Weights from PyTorch's format. Only plain tensors are read, no code is run."
     try: held = torch.load(file, map_location='cpu', weights_only=True)
     except Exception as e:
-        raise ValueError(f'{str(file)!r} is no file of plain tensors ({str(e).splitlines()[0][:120]}). It may hold a program '
-                         '(a pickle of a whole model or learner), which is not run. Save its weights alone: '
+        raise ValueError(f'{str(file)!r} is no file of plain tensors ({str(e).splitlines()[0][:120]}). It may hold a '
+                         'program (a pickle of a whole model or learner), which is not run. Save its weights alone: '
                          'torch.save(model.state_dict(), file)') from None
     weights = held['model'] if isinstance(held, dict) and isinstance(held.get('model'), dict) else held
     if not isinstance(weights, dict) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
@@ -395,16 +396,16 @@ def class_at(path:str # 'module:Class'
     mine = home in sys.modules and home.split('.')[0] not in ('torch', 'torchvision', 'timm', 'course_lib', '__main__')
     cls = getattr(sys.modules.get(home), name, None) if (known or mine) and name.isidentifier() else None
     if isinstance(cls, type) and issubclass(cls, nn.Module) and cls.__module__ == home: return cls
-    raise ValueError(f'it asks for the model {path!r}. If that is yours, import {home or "its module"} before loading, or '
-                     'bring the model: load_learner(file, model=...)')
+    raise ValueError(f'it asks for the model {path!r}. If that is yours, import {home or "its module"} before loading, '
+                     'or bring the model: load_learner(file, model=...)')
 
 def tree_recipe(m:nn.Module)->dict: # JSON-able
     "A model as it stands: class, plain values, layers, shapes; TypeError names what cannot be written down."
     cls, path = type(m), f'{type(m).__module__}:{type(m).__qualname__}'
     try: fine = class_at(path) is cls
     except (ValueError, ImportError): fine = False
-    if not fine: raise TypeError(f'{cls.__name__} cannot be rebuilt from a file: it has no import path, and nobody noted '
-        'how it was made (write it in a module of its own, or mark it with `recipe`)')
+    if not fine: raise TypeError(f'{cls.__name__} cannot be rebuilt from a file: it has no import path, and nobody '
+        'noted how it was made (write it in a module of its own, or mark it with `recipe`)')
     if any(vars(m)[k] for k in _usual if k.endswith('_hooks')):
         raise TypeError(f'{cls.__name__} cannot be rebuilt from a file: it has hooks')
     values = {k: _value(v, f'{cls.__name__}.{k}') for k, v in vars(m).items() if k not in _usual}
@@ -423,7 +424,8 @@ def _value(v, where):
         try: class_at(path := f'{v.__module__}:{v.__qualname__}')
         except ValueError: path = None
         if path: return {'$use': path}
-    if isinstance(v, functools.partial): return {'$partial': [_value(o, where) for o in (v.func, list(v.args), v.keywords)]}
+    if isinstance(v, functools.partial):
+        return {'$partial': [_value(o, where) for o in (v.func, list(v.args), v.keywords)]}
     try: check_config(c := to_config(v), (), where)
     except (TypeError, ValueError):
         raise TypeError(f'{where} cannot be written to a file: {str(v)[:80]}') from None
@@ -431,7 +433,7 @@ def _value(v, where):
 
 # %% ../nbs/library/learner_io.ipynb #c3ac03b3
 def _check_tree(c, homes):
-    if set(c) != {'$tree', 'values', 'params', 'buffers', 'parts'}: raise ValueError('a model has parts that are not known')
+    if set(c) != {'$tree', 'values', 'params', 'buffers', 'parts'}: raise ValueError('a model has parts not known here')
     class_at(c['$tree'])
     if not isinstance(c['values'], dict) or set(c['values']) & _usual: raise ValueError('values of a model are damaged')
     for k, v in c['values'].items(): _check_value(v, f'{c["$tree"]}.{k}')
@@ -566,7 +568,7 @@ def loss_recipe(loss)->dict: # None: it cannot be written down
         if not hasattr(loss, 'activation'): return None
         name = type(loss).__name__
         raise TypeError(f'{name} says what the outputs mean, and cannot be written down: make it with '
-                        f"recipe({name}, role='loss')(...), here and before loading; or use a loss of this library") from e
+                        f"recipe({name}, role='loss')(...), here and before loading, or use one of this library") from e
 
 def check_loss(c): # what `loss_recipe` gave
     "ValueError unless `c` names a loss."
@@ -637,8 +639,8 @@ def load_learner(fname,          # what `learn.export` wrote
     tensors, note = read_tensors(fname, 'learner')
     with refusals(fname):
         check_note(note)
-        if model is None and '$given' in note['model']: raise ValueError('it holds weights, and not the model, which is '
-            f'no code that a file could bring: load_learner(file, model={str(note["model"]["$given"])[:80]}(...))')
+        if model is None and '$given' in note['model']: raise ValueError('it holds weights, and not the model: that is '
+            f'code, which no file brings: load_learner(file, model={str(note["model"]["$given"])[:80]}(...))')
         if model is None: check_size(note['model'], tensors)
         return _learner(note, tensors, Path(fname).parent, 'cpu' if cpu else None, model)
 

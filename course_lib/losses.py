@@ -253,4 +253,6 @@ def looks_activated(pred:torch.Tensor, # outputs of a model
                    )->bool:
     "Are these probabilities already?"
     if not pred.numel() or pred.min() < 0 or pred.max() > 1: return False
-    return not isinstance(kind, CrossEntropyLossFlat) or torch.allclose(s := pred.sum(kind.scores), torch.ones_like(s), atol=1e-3)
+    if not isinstance(kind, CrossEntropyLossFlat): return True
+    total = pred.sum(kind.scores)
+    return torch.allclose(total, torch.ones_like(total), atol=1e-3)

@@ -15,8 +15,8 @@ from fastcore.foundation import L
 
 from .load import DataLoader
 from .transforms import AttrGetter, ColReader, ItemGetter, RegexLabeller, _OfAttr
-from ..torch_core import (TensorImageBase, check_config, default_device, from_config, get_grid, name_of, recipe,
-    show_title, to_config)
+from ..torch_core import (TensorImageBase, check_config, default_device, from_config, get_grid, name_of,
+    recipe, show_title, to_config)
 from ..transform import Pipeline, Transform, _through, repeats, step_of
 
 # %% ../../nbs/library/data/core.ipynb #4b3fd600

@@ -258,7 +258,7 @@ class DataLoader:
         self.dataset, self.bs, self.shuffle, self.drop_last = dataset, batch_size or bs, shuffle, drop_last
         if self.bs < 1: raise ValueError(f'a batch needs at least one item, got bs={self.bs}')
         self.split_idx = split_idx if split_idx is not None else getattr(dataset, 'split_idx', None)
-        fitted = ['fitted' in getattr(p, '__dict__', ()) for p in (after_item, after_batch)] # by another loader: not once more
+        fitted = ['fitted' in getattr(p, '__dict__', ()) for p in (after_item, after_batch)] # by another loader
         self.after_item, self.after_batch = (Pipeline(p, self.split_idx) for p in (after_item, after_batch))
         self.before_batch = L(before_batch)
         self.num_workers, self.n_inp_, self.cache, self.weights = num_workers, n_inp, cache, weights
@@ -296,7 +296,7 @@ class DataLoader:
     def _chunks(self):
         idxs = self.get_idxs()
         if not isinstance(idxs, torch.Tensor): idxs = torch.tensor(list(islice(idxs, self.n)))
-        n = len(idxs) // self.bs if self.drop_last else math.ceil(len(idxs) / self.bs) # an own order may leave items out
+        n = len(idxs) // self.bs if self.drop_last else math.ceil(len(idxs) / self.bs) # somebody may leave items out
         return [idxs[i * self.bs:(i + 1) * self.bs] for i in range(min(n, len(self)))]
     def _finished(self, chunks):
         whole = getattr(self.dataset, 'get_batch', None)
@@ -353,7 +353,8 @@ def _key(self:DataLoader):
     items, tls = self.dataset.items, getattr(self.dataset, 'tls', [self.dataset])
     if hasattr(items, 'itertuples'): items = items.itertuples()
     steps = [f for o in tls for f in getattr(getattr(o, 'tfms', None), 'fs', ())] + list(self.after_item.fs)
-    return repr(([str(o) for o in items], repr(self.dataset), self.after_item, self.split_idx, _code([*map(step_of, steps)])))
+    code = _code([*map(step_of, steps)])
+    return repr(([str(o) for o in items], repr(self.dataset), self.after_item, self.split_idx, code))
 
 def _code(o):
     "The code of steps that are not ours: what they made holds only as long as it stays the same."

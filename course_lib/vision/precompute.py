@@ -57,7 +57,8 @@ def compute_activations(learn,  # a `Learner`
     learn._ready()
     dl = dl.new(shuffle=False, drop_last=False, weights=None, split_idx=1, cache=None)
     dl.get_idxs = lambda: torch.arange(dl.n) # whatever order the loader would take by itself
-    with learn.asked(): return torch.cat([_said(layers, learn.split(batch)[0]) for batch in dl]).as_subclass(Activations)
+    with learn.asked(): said = torch.cat([_said(layers, learn.split(batch)[0]) for batch in dl])
+    return said.as_subclass(Activations)
 
 def _said(layers, xb):
     if len(xb) != 1: raise ValueError(f'precompute works for one picture an item, these have {len(xb)} inputs')
