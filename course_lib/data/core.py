@@ -306,10 +306,11 @@ Datasets.dataloaders = TfmdLists.dataloaders = _dataloaders
 
 # %% ../../nbs/library/data/core.ipynb #2be56158
 @patch
-def test_dl(self:DataLoaders, items, # new items: paths, pictures, rows of a DataFrame
+def test_dl(self:DataLoaders, items, # new items: paths, pictures, texts, rows of a DataFrame; or one path or text
             with_labels:bool=False,  # do they have targets?
             **kwargs):               # anything `DataLoader` takes
     "A loader for new items, prepared like validation items, in their order."
+    if isinstance(items, (str, Path)): items = [items]
     if not len(items): raise ValueError('no items were given: the list is empty')
     ds = self.loaders[-1].dataset
     if not hasattr(ds, 'test_set'):
@@ -392,9 +393,11 @@ def to_config(self:DataLoaders)->dict|None: # JSON-able; None: these data do not
     if not isinstance(ds, Datasets): return None
     parts = [_kept_steps(tl, i < ds.n_inp) for i, tl in enumerate(ds.tls)]
     item, batch = (list(_without_training(p.fs)) for p in (dl.after_item, dl.after_batch))
+    maker, own = getattr(type(dl), 'empty', empty_loaders), getattr(type(dl), 'written', ()) # of its own kind
     empty = dict(tfms=parts, n_inp=ds.n_inp, bs=dl.bs, after_item=item, after_batch=batch,
                  before_batch=list(dl.before_batch))
-    return {'$new': name_of(empty_loaders), 'args': {k: to_config(v) for k, v in empty.items()}}
+    empty |= {k: getattr(dl, k) for k in own}
+    return {'$new': name_of(maker), 'args': {k: to_config(v) for k, v in empty.items()}}
 
 class NotKept(Transform):
     "In place of a function that made labels, and could not be written down."
