@@ -2759,6 +2759,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'course_lib.learner._known_order': ('library/learner.html#_known_order', 'course_lib/learner.py'),
                                     'course_lib.learner._lacks': ('library/learner.html#_lacks', 'course_lib/learner.py'),
                                     'course_lib.learner._n_classes': ('library/learner.html#_n_classes', 'course_lib/learner.py'),
+                                    'course_lib.learner._numbered': ('library/learner.html#_numbered', 'course_lib/learner.py'),
                                     'course_lib.learner._parts': ('library/learner.html#_parts', 'course_lib/learner.py'),
                                     'course_lib.learner._pictures': ('library/learner.html#_pictures', 'course_lib/learner.py'),
                                     'course_lib.learner._precisions': ('library/learner.html#_precisions', 'course_lib/learner.py'),

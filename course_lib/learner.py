@@ -189,18 +189,26 @@ def carried_over(old,  # the learner's data so far; None: these are its first
         print(f'the new loaders normalise by other numbers than the model has learnt with: {theirs} for {norm}')
     return new
 
+def _numbered(dls):
+    "What is numbered -> value -> its number: the target's classes, those of a table's columns, the words of texts."
+    vocab, tables = getattr(dls, 'vocab', None), getattr(dls, 'classes', None)
+    if vocab and isinstance(vocab[0], (list, tuple, L)): found = dict(word=vocab[0], target=vocab[-1])
+    else: found = dict(target=vocab)
+    found |= tables if isinstance(tables, dict) else {}
+    return {k: {str(v): i for i, v in enumerate(vs or ())} for k, vs in found.items()}
+
 def _check_meaning(old, new):
     "ValueError if a class has another number; a word if there are other classes, or numbers of another scale."
-    a, b = ({'target': getattr(o, 'vocab', None), **(getattr(o, 'classes', None) or {})} for o in (old, new))
+    a, b = _numbered(old), _numbered(new)
     for k in a.keys() & b.keys():
-        was, now = ([str(v) for v in o[k] or ()] for o in (a, b))
-        moved = [v for v in was if v in now and was.index(v) != now.index(v)]
-        if moved: raise ValueError(
-            f'{moved[0]!r} ({k}) is number {was.index(moved[0])} for this learner, and {now.index(moved[0])} in the '
+        was, now = a[k], b[k]
+        moved = next((v for v, i in was.items() if now.get(v, i) != i), None)
+        if moved is not None: raise ValueError(
+            f'{moved!r} ({k}) is number {was[moved]} for this learner, and {now[moved]} in the '
             'new data: answers would get wrong names. Make them with the same classes (vocab=learn.dls.vocab; rows of '
             'a table: learn.dls.test_dl(rows)), or make a new learner')
         if was and now and was != now:
-            print(f'other classes than before ({k}): {", ".join(now[:5])} for {", ".join(was[:5])}')
+            print(f'other classes than before ({k}): {", ".join([*now][:5])} for {", ".join([*was][:5])}')
     means = [next((p.means for p in getattr(getattr(o, 'procs', None), 'fs', ()) if hasattr(p, 'means')), {})
              for o in (old, new)]
     off = [n for n in means[0] if n in means[1] and means[0][n] != means[1][n]]

@@ -75,6 +75,15 @@ def learner_of(kind, folder):
         learn.fit(1)
         return learn, lambda f: tuple(learn.predict(f)[1].flatten().tolist()), list(at)
     rng = np.random.default_rng(1)
+    if kind == 'texts':
+        import course_lib.text.all as x
+        words = ['the film was good', 'a dull plot', 'great actors', 'not so bad', 'what a fine story', 'no']
+        df = pd.DataFrame({'text': [f'{a} and {b}' for a in words for b in words], 'label': list('ab') * 18})
+        dls = x.TextDataLoaders.from_df(df, text_col='text', label_col='label', bs=8, seed=0)
+        config = dict(x.awd_lstm_clas_config, emb_sz=8, n_hid=8, n_layers=2)
+        learn = quiet(x.text_classifier_learner(dls, x.AWD_LSTM, pretrained=False, config=config))
+        learn.fit(1)
+        return learn, lambda o: tuple(learn.predict(o)[2].tolist()), df.text.tolist()
     if kind == 'table':
         df = pd.DataFrame({'a': rng.normal(size=200), 'b': rng.choice(list('wxyz'), 200), 'y': rng.choice(['n', 'm'], 200)})
         df.loc[::7, 'a'] = np.nan
@@ -88,7 +97,7 @@ def learner_of(kind, folder):
     return learn, lambda p: learn.predict(p)[1], [(f'u{u}', f'i{u % 7}') for u in range(12)]
 
 
-kinds = ['pictures', 'table', 'ratings', 'points']
+kinds = ['pictures', 'table', 'ratings', 'points', 'texts']
 
 @pytest.mark.parametrize('kind', kinds)
 def test_each_thread_gets_its_own_answer(kind, folder, n=150):
