@@ -50,7 +50,7 @@ def test_a_store_in_pieces(monkeypatch):
     texts, tok = lines(400), core.Tokenizer()
     whole = store.cut_texts(texts, tok)
     pieces = []
-    monkeypatch.setattr(store, '_piece', 500)
+    monkeypatch.setattr(store, '_piece', 100)
     made = store.cut_texts(texts, tok, write=lambda a: pieces.append(a.copy()))
     assert len(pieces) > 3 and np.array_equal(np.concatenate(pieces), whole.ids)
     assert np.array_equal(made.offsets, whole.offsets) and made.tokens == whole.tokens

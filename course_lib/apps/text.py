@@ -7,7 +7,7 @@ __all__ = ['sizes', 'lesson', 'read_texts', 'ready_texts', 'WordCounts', 'steps_
            'train_classifier', 'TextResult', 'judged_texts', 'which_is_better', 'train', 'run_steps', 'reads_texts',
            'predict_texts', 'write_on']
 
-# %% ../../nbs/library/apps/text.ipynb #93c887f6
+# %% ../../nbs/library/apps/text.ipynb #8a33af99
 import hashlib
 import json
 import re
@@ -17,23 +17,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.foundation import L
 
 import course_lib.callback.schedule   # gives learners `fit_one_cycle`
 from .recipe import Result, majority_share
 from .report import Page
 from ..callback.training import GradientClip
 from ..data.transforms import get_text_files, parent_label
-from ..learner_io import load_learner, read_tensors
+from ..learner_io import load_learner
 from ..metrics import Perplexity, accuracy
 from ..tabular.core import find_column
 from ..tabular.files import file_form, raw_table, table_kind
+from ..tabular.reading import words_of
 from ..text.core import WordTokenizer, read_text
 from ..text.data import TextDataLoaders
 from ..text.learner import language_model_learner, text_classifier_learner
 from ..text.models.awdlstm import AWD_LSTM
 from ..torch_core import set_seed
 
-# %% ../../nbs/library/apps/text.ipynb #584dffca
+# %% ../../nbs/library/apps/text.ipynb #824c5cc0
 def read_texts(data:str,          # a table, or a folder with a subfolder for each class
                text:str=None,     # column of the texts (default: the one with the longest cells)
                target:str=None,   # column of the labels (default: `label`, or the only other column)
@@ -46,14 +48,15 @@ def read_texts(data:str,          # a table, or a folder with a subfolder for ea
     if path.is_dir(): return _from_folder(path, encoding or 'utf-8')
     form = file_form(path, sep, encoding)
     form.tell(path.name)
-    raw = raw_table(path, form)
+    raw = raw_table(path, form=form)
     if not len(raw): raise ValueError(f'{path} has a heading and no rows')
     cells = raw.astype(object).where(raw.notna(), '').astype(str)
-    text = find_column(text, raw) if text else max(raw, key=lambda n: cells[n].str.len().mean())
+    named = [n for n in raw if str(n).lower() in ('label', 'target', 'class', 'sentiment', 'is_valid') or n == target]
+    likely = [n for n in raw if n not in named] or list(raw)
+    text = find_column(text, raw) if text else max(likely, key=lambda n: cells[n].str.len().mean())
     left = [n for n in raw if n != text]
     if not left: raise ValueError(f'{path.name} has the column {text!r} alone: where are the labels?')
-    if target is None and (named := [n for n in left if str(n).lower() in ('label', 'target', 'class', 'sentiment')]):
-        target = named[0]
+    if target is None: target = next((n for n in left if n in named and str(n).lower() != 'is_valid'), None)
     if target is None and len(left) > 1: raise ValueError(f'say what to predict: --target with one of {left}')
     target = find_column(target, raw) if target is not None else left[0]
     if target == text: raise ValueError(f'{text!r} cannot be both the text and the label: say --text and --target')
@@ -81,7 +84,7 @@ def _from_folder(path, encoding):
     judge = np.array([w == 'valid' for w in where]) if 'valid' in where else None
     return pd.DataFrame(dict(text=[read_text(f, encoding) for f in files], label=label, is_valid=judge))
 
-# %% ../../nbs/library/apps/text.ipynb #90ccd0de
+# %% ../../nbs/library/apps/text.ipynb #0488b8d3
 def ready_texts(df:pd.DataFrame, # of `read_texts`
                 seed:int=0,      # of the split
                )->pd.DataFrame:  # with a label: text, label, is_valid; without: label ''
@@ -102,7 +105,9 @@ def ready_texts(df:pd.DataFrame, # of `read_texts`
         df = df.assign(is_valid=judge)
     df['is_valid'] = df.is_valid.astype(bool) & has
     train, valid = df[has & ~df.is_valid], df[df.is_valid]
-    if not len(train) or not len(valid): raise ValueError(f'{len(train)} texts to learn from and {len(valid)} to judge')
+    if not len(train) or not len(valid): raise ValueError(
+        f'{len(train)} texts to learn from and {len(valid)} to '
+        'judge: mend the column that says which, or leave it out, and a fifth is drawn')
     if lost := sorted(set(valid.label) - set(train.label)):
         raise ValueError(f'the class {lost[0]!r} has no text to learn from')
     print(f'{len(train):,} texts to learn from, {len(valid):,} to judge; classes: '
@@ -126,7 +131,7 @@ class WordCounts:
     @property
     def classes(self): return list(self.model.classes_)
 
-# %% ../../nbs/library/apps/text.ipynb #c27d74cc
+# %% ../../nbs/library/apps/text.ipynb #b59948ad
 sizes = dict(emb_sz=200, n_hid=400, n_layers=2)
 
 def steps_in(out,          # folder; None: nothing is kept
@@ -154,12 +159,12 @@ def lm_epochs(n_words:int # of the texts to learn from
     return int(np.clip(round(4e6 / max(1, n_words)), 1, 20))
 
 def classifier_plan(n:int # texts to learn from
-                   )->list: # (groups that are trained, counted from the last; epochs; highest rate)
-    "Gradual unfreezing: the head, then one group more each time, then all."
-    more = int(np.clip(round(4000 / n), 0, 4))
-    return [(-1, 1 + more // 2, 2e-2), (-2, 1 + more // 2, 1e-2), (-3, 1, 5e-3), (0, 2 + more, 5e-3)]
+                   )->tuple: # (texts in a batch, steps: groups that are trained, counted from the last; epochs; rate)
+    "Gradual unfreezing: the head, one group more, then all, until at least 400 batches have been seen."
+    bs = 16 if n < 4000 else 32
+    return bs, [(-1, 1, 2e-2), (-2, 1, 1e-2), (0, int(np.clip(np.ceil(400 * bs / n), 3, 10)), 1e-2)]
 
-# %% ../../nbs/library/apps/text.ipynb #92a20256
+# %% ../../nbs/library/apps/text.ipynb #b09dbe1a
 def train_lm(df:pd.DataFrame,  # of `ready_texts`
              out=None,         # folder for steps
              epochs:int=None,  # passes (default: `lm_epochs`)
@@ -190,26 +195,24 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
                      lm,              # the learner of `train_lm`
                      key:dict,        # and what it depends on
                      out=None,        # folder for steps
-                     plan:list=None,  # see `classifier_plan`
-                     bs:int=32,       # texts in a batch
                      seed:int=0):     # of the random numbers
     "Step 2: the reader of the language model, and a head, unfrozen one group after the other."
     labelled = df[df.label != '']
     tok = lm.dls.train.tokenizer.tok
+    bs, plan = classifier_plan(int((~labelled.is_valid).sum()))
     dls = TextDataLoaders.from_df(labelled, text_col='text', label_col='label', valid_col='is_valid', bs=bs,
                                   text_vocab=lm.vocab, tok_tfm=tok)
     set_seed(seed)
     config = {k: lm.model[0].made_with[k] for k in ('emb_sz', 'n_hid', 'n_layers')}
     learn = text_classifier_learner(dls, AWD_LSTM, config=config, pretrained=False, metrics=accuracy, wd=0.05,
-                                    drop_mult=0.5, cbs=GradientClip(0.4))
+                                    drop_mult=0.3, alpha=0., beta=0., cbs=GradientClip(1.))
     learn.reader.load_state_dict(lm.reader.state_dict())
-    plan = plan or classifier_plan(int((~labelled.is_valid).sum()))
     def work():
         for group, epochs, lr in plan:
             learn.freeze_to(max(group, -learn.n_groups)) if group else learn.unfreeze()
-            learn.fit_one_cycle(epochs, lr if group == -1 else slice(lr / 2.6**4, lr))
+            learn.fit_one_cycle(epochs, lr if group == -1 else slice(lr / 2.6, lr))
             if learn.interrupted: return
-    steps_in(out, dict(key, plan=plan, clas_bs=bs, clas_seed=seed), 'classifier', learn, work)
+    steps_in(out, dict(key, plan=plan, bs=bs, clas_seed=seed), 'classifier', learn, work)
     return learn
 
 # %% ../../nbs/library/apps/text.ipynb #7811a646
@@ -245,7 +248,7 @@ def which_is_better(metrics:dict, baselines:dict, n:int # of the texts that judg
     if '(' in said and 'level' not in said: said = f'better: {said}'
     return f'{said}{joint} (one standard error on {n:,} texts: {error:.3f})'
 
-# %% ../../nbs/library/apps/text.ipynb #c9d38df9
+# %% ../../nbs/library/apps/text.ipynb #84fc9a82
 lesson = 0   # no lesson of its own: the command asks
 
 def train(file:str,          # your texts: a table (.csv, .tsv, .parquet, .feather) or a folder with a subfolder a class
@@ -273,12 +276,13 @@ def run_steps(app:str,          # name of the recipe
               df:pd.DataFrame,  # of `ready_texts`
               settings:dict,    # of the recipe: lang, epochs, max_vocab, seed
               out=None,         # folder for models, page and steps
+              config:dict=sizes, # of the net
              )->TextResult:
     "The three steps, judged."
     start, how = time.perf_counter(), {k: settings[k] for k in ('lang', 'epochs', 'max_vocab', 'seed')}
     set_seed(settings['seed'], reproducible=True)
     print('\nstep 1: a language model of these texts', flush=True)
-    lm, key = train_lm(df, out, **how)
+    lm, key = train_lm(df, out, config=config, **how)
     values = [float(v) for v in lm.validate()]
     print(f'step 2: a classifier that reads as the language model does', flush=True)
     learn = train_classifier(df, lm, key, out, seed=settings['seed'])
@@ -308,32 +312,40 @@ def _write(result, out, lm, note):
     result.files |= dict(model=str(result.learn.export('model.pkl')), lm=str(lm.export('lm.pkl')),
                          page=str(page.save(out/'report.html')))
 
-# %% ../../nbs/library/apps/text.ipynb #d669b0aa
-def reads_texts(model # a file that `learn.export` wrote
+# %% ../../nbs/library/apps/text.ipynb #2ea380c4
+def reads_texts(model:str # a file
                )->bool:
-    "Is it a model of texts?"
-    return read_tensors(model, 'learner')[1].get('learner') in ('TextLearner', 'LMLearner')
+    "Is it a model of texts? Only its note is looked at."
+    from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(model, 'pt') as f: note = json.loads((f.metadata() or {}).get('course_lib', '{}'))
+    except (OSError, SafetensorError, ValueError): return False # whoever loads it will say what is wrong
+    return note.get('learner') in ('TextLearner', 'LMLearner')
 
 def predict_texts(model:str,        # a classifier that `train` wrote
                   files:list,       # text files; or one table with a column of texts
                   text:str=None,    # that column (default: the one with the longest cells)
+                  keep:str='',      # columns of the table to copy in front, with commas between
                   sep:str=None, encoding:str=None, # how files are written (default: found)
-                 )->pd.DataFrame:   # name or row, label, one probability a class
+                 )->pd.DataFrame:   # file (or kept columns), predicted, one probability a class
     "Labels for new texts."
     learn = load_learner(model)
-    if not hasattr(learn.dls, 'vocab') or len(learn.dls.vocab) != 2:
+    if len(L(learn.dls.vocab)) != 2 or not isinstance(learn.dls.vocab[0], (list, L)):
         raise ValueError(f'{model} is no classifier of texts: it can write on (course_lib generate), not judge')
     if len(files) == 1 and table_kind(files[0]):
-        raw = raw_table(files[0], file_form(files[0], sep, encoding))
+        raw = raw_table(files[0], form=file_form(files[0], sep, encoding))
+        front = raw[[find_column(n, raw) for n in words_of(keep)]].reset_index(drop=True)
         cells = raw.astype(object).where(raw.notna(), '').astype(str)
-        text = find_column(text, raw) if text else max(raw, key=lambda n: cells[n].str.len().mean())
-        names, texts = [*range(len(raw))], cells[text].tolist()
-    else: names, texts = list(map(str, files)), [read_text(Path(f), encoding or 'utf-8') for f in files]
+        rest = [n for n in raw if n not in front] or list(raw)
+        texts = cells[find_column(text, raw) if text else max(rest, key=lambda n: cells[n].str.len().mean())].tolist()
+    else:
+        if keep: raise ValueError(f'keep={keep}: text files have no columns')
+        front = pd.DataFrame(dict(file=list(map(str, files))))
+        texts = [read_text(Path(f), encoding or 'utf-8') for f in files]
     if not texts: raise ValueError(f'{files[0]} has a heading and no rows')
-    probs = learn.get_preds(dl=learn.dls.test_dl(texts))[0]
-    classes = list(learn.dls.vocab[1])
-    found = pd.DataFrame(dict(text=names, label=[classes[i] for i in probs.argmax(1).tolist()]))
-    return pd.concat([found, pd.DataFrame(probs.numpy(), columns=[f'p_{c}' for c in classes])], axis=1)
+    probs, classes = learn.get_preds(dl=learn.dls.test_dl(texts))[0], list(learn.dls.vocab[1])
+    found = pd.DataFrame(dict(predicted=[classes[i] for i in probs.argmax(1).tolist()]))
+    return pd.concat([front, found, pd.DataFrame(probs.numpy(), columns=[f'p_{c}' for c in classes])], axis=1)
 
 def write_on(model:str,             # a language model that `train` wrote (lm.pkl)
              prompt:str='',         # how it begins

@@ -90,7 +90,7 @@ def replace_space(t)->str: # a token
     "A blank inside a token becomes `▁`, so that tokens can be joined by blanks and split again."
     return t.replace(' ', '▁')
 
-# %% ../../nbs/library/text/core.ipynb #608190e1
+# %% ../../nbs/library/text/core.ipynb #36f2de2c
 _easy = re.compile('([a-z]+)([.,!?;:")]?)')
 
 class BaseTokenizer(Configurable):
@@ -129,8 +129,8 @@ class SpacyTokenizer(Configurable):
     def run(self, o): # letters and signs without blanks
         "The tokens of one run, a tuple. Monsters, which are no words, are cut after every thousand letters."
         if o[0].isspace(): return o, # white space, see `runs_of`
-        easy = _easy.fullmatch(o)
-        if easy and o not in self.cutter.rules: return (*self.run(easy[1]), easy[2]) if easy[2] else (o,)
+        easy, special = _easy.fullmatch(o), self.cutter.rules
+        if easy and o not in special and easy[1] not in special: return (easy[1], easy[2]) if easy[2] else (o,)
         parts = [o[i:i + self.longest] for i in range(0, len(o), self.longest)]
         return tuple(t.text for part in parts for t in self.cutter(part))
 
@@ -272,7 +272,7 @@ def read_text(path,                  # a file
         raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, '
                          "or say how it is written, such as encoding='latin-1'") from None
 
-# %% ../../nbs/library/text/core.ipynb #741b1930
+# %% ../../nbs/library/text/core.ipynb #69191d06
 class Tokenizer(Transform):
     "Texts, files and rows to tokens; `decode` joins them."
     cacheable, _learned = True, ('tok', 'rules')
@@ -283,19 +283,21 @@ class Tokenizer(Transform):
                  mark_fields:bool=None, # put `xxfld n` before each column (default: if there are several)
                  sep:str=None,          # what joins tokens again (default: as the tokenizer says, or a blank)
                  encoding:str='utf-8',  # how files are written
-                 cache=None):           # where numbers are kept: a folder, or 'memory' (see the token store)
+                 cache=None,            # where numbers are kept: a folder, or 'memory' (see the token store)
+                 n_workers:int=None):   # processes that cut (default: one, unless there is very much)
         super().__init__()
         self.tok = (WordTokenizer if tok is None else tok)() if tok is None or isinstance(tok, type) else tok
         if rules is None: rules = getattr(self.tok, 'rules', defaults.text_proc_rules)
         self.rules, self.text_cols, self.encoding = list(rules), text_cols, encoding
-        self.sep, self.cache = sep, cache
+        self.sep, self.cache, self.n_workers = sep, cache, n_workers
         several = isinstance(text_cols, (list, tuple, L)) and len(text_cols) > 1
         self.mark_fields = several if mark_fields is None else mark_fields
     @functools.cached_property
     def cut(self): return TextCutter(self.tok, self.rules)
     def __getstate__(self): return {k: v for k, v in super().__getstate__().items() if k not in ('cut', 'last')}
     @property
-    def made_with(self): return {k: v for k, v in super().made_with.items() if k != 'cache'} # a place on this machine
+    def made_with(self): # without what is of this machine
+        return {k: v for k, v in super().made_with.items() if k not in ('cache', 'n_workers')}
 
     def setups(self, items):
         if hasattr(self.tok, 'setup') and items is not None: self.tok.setup(map(self.text_of, items), self.rules)

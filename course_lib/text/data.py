@@ -356,12 +356,12 @@ class TextBlock(TransformBlock):
         own = self.text_cols is not None and getattr(get, 'cols', get) in (self.tok_text_col, self.text_cols)
         return noop if own else get
 
-# %% ../../nbs/library/text/data.ipynb #739592bf
-_of_tokenizer = ('tok', 'rules', 'mark_fields', 'sep', 'encoding', 'cache')
+# %% ../../nbs/library/text/data.ipynb #8fd2e855
+_of_tokenizer = ('tok', 'rules', 'mark_fields', 'sep', 'encoding', 'cache', 'n_workers')
 
 def _split(kwargs):
     mine = {k: v for k, v in kwargs.items() if k in _of_tokenizer}
-    return mine, {k: v for k, v in kwargs.items() if k not in mine and k not in ('n_workers', 'tok_text_col')}
+    return mine, {k: v for k, v in kwargs.items() if k not in mine and k != 'tok_text_col'}
 
 @patch(cls_method=True)
 def from_df(
@@ -393,7 +393,7 @@ def from_folder(
     mine, rest = _split(kwargs)
     return cls(Tokenizer.from_folder(path, **mine), vocab, is_lm, seq_len, backwards, **rest)
 
-# %% ../../nbs/library/text/data.ipynb #a3b7be58
+# %% ../../nbs/library/text/data.ipynb #559c7e7a
 @patch(as_prop=True)
 def vocab(self:TextLoader):
     "The tokens; for a classifier both vocabularies: [tokens, classes]."
@@ -429,7 +429,8 @@ def show_batch(self:TextLoader,
     short = [tuple(o.truncate(trunc_at) if isinstance(o, TitledStr) else o for o in item) for item in items]
     if not show: return short
     names = ['text', 'text_' if isinstance(self, LMDataLoader) else 'category', *range(2, len(short[0]))]
-    show_items(short, names=names[:len(short[0])])
+    import pandas as pd
+    with pd.option_context('display.max_colwidth', None): show_items(short, names=names[:len(short[0])])
 
 # %% ../../nbs/library/text/data.ipynb #d82e5d81
 class TextDataLoaders(DataLoaders):
