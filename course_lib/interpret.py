@@ -24,9 +24,10 @@ class Interpretation:
                  targs:torch.Tensor,   # the truth
                  decoded:torch.Tensor, # decisions: class numbers, tags as 0 and 1, or numbers
                  losses:torch.Tensor,  # one an item (several: their mean is taken)
-                 vocab:Sequence|None=None # names of the classes
+                 vocab:Sequence|None=None, # names of the classes
+                 places=None # numbers of the items in the data set (default: row i is item i)
                 ):
-        self.dl, self.preds, self.targs, self.decoded = dl, preds, targs, decoded
+        self.dl, self.preds, self.targs, self.decoded, self.places = dl, preds, targs, decoded, places
         self.losses = losses.reshape(len(losses), -1).float().mean(1)
         self.vocab = list(vocab) if vocab is not None else None
 
@@ -36,11 +37,11 @@ class Interpretation:
                      dl=None       # another loader, with targets
                     ):
         "Run the model once over a loader. Keeps results, not inputs."
-        dl = in_order(learn.dls[ds_idx]) if dl is None else dl
+        dl = in_order(learn._own(learn.dls[ds_idx] if dl is None else dl))
         preds, targs, decoded, losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True)
         if targs is None:
             raise ValueError('these items have no labels to compare with: use test_dl(items, with_labels=True)')
-        return cls(dl, *_as_probabilities(preds, targs, decoded), losses, _vocab(dl))
+        return cls(dl, *_as_probabilities(preds, targs, decoded), losses, _vocab(dl), _places(dl))
 
     def __len__(self): return len(self.preds)
 
@@ -48,6 +49,11 @@ def _as_probabilities(preds, targs, decoded):
     "A plain function as loss tells the learner neither softmax nor argmax: do both for it."
     scores = preds.ndim == 2 and targs.ndim == 1 and not targs.is_floating_point() and decoded.shape == preds.shape
     return (preds.softmax(1), targs, preds.argmax(1)) if scores else (preds, targs, decoded)
+
+def _places(dl):
+    "Items in the order of the rows; None: row i is item i."
+    if not hasattr(dl, 'get_idxs'): return None
+    return torch.as_tensor(dl.get_idxs()).sort().values.tolist()
 
 def _vocab(dl):
     vocab = getattr(dl, 'vocab', None)
@@ -90,7 +96,8 @@ def show_at(self:Interpretation, places,  # places in the data set
     if not places: return print('There are none.')
     if not hasattr(self.dl, 'do_batch'):
         raise TypeError(f'items can be fetched from a DataLoader, not from {type(self.dl).__name__}: nothing to draw')
-    items = [self.dl.decode_batch(self.dl.do_batch([self.dl.dataset[i]]))[0] for i in places]
+    numbers = places if self.places is None else [self.places[i] for i in places]
+    items = [self.dl.decode_batch(self.dl.do_batch([self.dl.dataset[i]]))[0] for i in numbers]
     if not is_picture(items[0][0]): return _show_table(self, places, items)
     for i, item, ax in zip(places, items, get_grid(len(items), nrows, ncols, figsize)):
         pred, targ, loss, prob = self.verdict(i)

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['whole_file', 'write_tensors', 'digest', 'read_tensors', 'opt_tensors', 'opt_state', 'load_opt', 'check_fit',
-           'model_file', 'refusals', 'nn_recipe', 'check_object', 'check_model', 'build', 'check_size', 'loss_recipe',
-           'check_loss', 'build_loss', 'check_note', 'load_learner', 'NoData', 'chance', 'set_chance']
+           'model_file', 'refusals', 'read_torch', 'nn_recipe', 'check_object', 'check_model', 'build', 'check_size',
+           'class_at', 'tree_recipe', 'loss_recipe', 'check_loss', 'build_loss', 'check_note', 'load_learner', 'NoData',
+           'chance', 'set_chance']
 
 # %% ../nbs/library/learner_io.ipynb #10cd02e0
-import hashlib, inspect, json, os, random, re, threading, time
+import functools, hashlib, inspect, json, os, random, re, sys, threading, time
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -31,11 +32,15 @@ def whole_file(file): # a path
     sweep(file.parent, file.name) # what killed saves of this file left behind
     with beside(file) as folder: # a folder, as safetensors makes files of its own beside the new one
         yield (part := folder/'new')
-        os.umask(mask := os.umask(0))
-        part.chmod(0o666 & ~mask) # safetensors lets only the owner read
+        part.chmod(_usual_mode(folder)) # safetensors lets only the owner read
         _to_disk(part)
         os.replace(part, file)
         with suppress(OSError): _to_disk(file.parent) # Windows cannot, and need not
+
+def _usual_mode(folder):
+    "What a new file may be used for; tried out, for asking the system means changing it, for all threads."
+    os.close(os.open(folder/'tried', os.O_CREAT | os.O_WRONLY, 0o666))
+    return (folder/'tried').stat().st_mode & 0o777
 
 def _to_disk(path):
     fd = os.open(path, os.O_RDONLY)
@@ -201,7 +206,8 @@ def model_file(learn, file)->Path: # a name or a path
 def save(self:TrainLoop, file,        # name below `path/models`, or a full path
          with_opt:bool=True,          # the optimizer too
         )->Path:
-    "Save the weights (and the optimizer's state)."
+    "Save the weights (and the optimizer's state); under a name that ends in `.pth`, as `torch.load` reads them."
+    if (at := model_file(self, file)).suffix in ('.pth', '.pt'): return _save_torch(self, at, with_opt)
     opt, note = opt_tensors(self.opt) if with_opt and self.opt is not None else ({}, None)
     weights = {f'model.{k}': v for k, v in self.model.state_dict().items()}
     return write_tensors(model_file(self, file), {**weights, **opt}, {'kind': 'weights', 'opt': note})
@@ -213,8 +219,8 @@ def load(self:TrainLoop, file,       # name below `path/models`, or a full path
          strict:bool=True,           # every weight must be in the file, and have its place in the model
         ):                           # the learner
     "Load what `save` saved; nothing is changed unless all of it fits."
-    file = model_file(self, file)
-    tensors, note = read_tensors(file, 'weights')
+    file = model_file(self, file) if Path(file).suffix == '.safetensors' else _there(model_file(self, file))
+    tensors, note = read_torch(file) if _is_torchs(file) else read_tensors(file, 'weights')
     with refusals(file):
         weights = {k[6:]: v for k, v in tensors.items() if k.startswith('model.')}
         shapes = {k: v.shape for k, v in self.model.state_dict().items()}
@@ -236,6 +242,14 @@ def _saved_opt(learn, tensors, note, with_opt):
             raise ValueError(message) from None
         learn.opt.state.clear()
 
+def _there(file):
+    "`name.safetensors`; where there is none, or an older one, `name.pth`, as code for fastai or PyTorch writes it."
+    other = file.with_suffix('.pth')
+    newer = other.is_file() and (not file.is_file() or other.stat().st_mtime_ns > file.stat().st_mtime_ns)
+    if file.suffix != '.safetensors' or not newer: return file
+    if file.is_file(): print(f'{other.name} is newer than {file.name}: loaded')
+    return other
+
 @contextmanager
 def refusals(file): # the file that is being read
     "Whatever goes wrong in the block becomes a ValueError that names the file."
@@ -245,30 +259,52 @@ def refusals(file): # the file that is being read
         what = str(e) if isinstance(e, ValueError) else f'{type(e).__name__}: {e}'
         raise ValueError(f'{str(file)!r} cannot be loaded: {what}') from e
 
+# %% ../nbs/library/learner_io.ipynb #cae35a7d
+def _is_torchs(file):
+    if not file.is_file(): return False
+    with file.open('rb') as f: start = f.read(4)
+    return start == b'PK\x03\x04' or file.suffix in ('.pth', '.pt') and start[:1] == b'\x80'
+
+def read_torch(file # what `torch.save` wrote of a `state_dict`, or fastai's `learn.save`
+              )->tuple: # (name -> tensor, note), as of a file of ours
+    "Weights from PyTorch's format. Only plain tensors are read, no code is run."
+    try: held = torch.load(file, map_location='cpu', weights_only=True)
+    except Exception as e:
+        raise ValueError(f'{str(file)!r} is no file of plain tensors ({str(e).splitlines()[0][:120]}). It may hold a '
+                         'program (a pickle of a whole model or learner), which is not run. Save its weights alone: '
+                         'torch.save(model.state_dict(), file)') from None
+    weights = held['model'] if isinstance(held, dict) and isinstance(held.get('model'), dict) else held
+    if not isinstance(weights, dict) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
+        raise ValueError(f'{str(file)!r} holds no weights: a dict of tensors, or one under the name "model", is needed')
+    if weights and all(k.startswith('module.') for k in weights): weights = {k[7:]: v for k, v in weights.items()}
+    return {f'model.{k}': v for k, v in weights.items()}, {'opt': None}
+
+def _save_torch(learn, file, with_opt):
+    plain = lambda t: t.detach().as_subclass(torch.Tensor).cpu().clone()
+    held = {k: plain(v) for k, v in learn.model.state_dict().items()}
+    if with_opt and learn.opt is not None: held = {'model': held, 'opt': learn.opt.state_dict()} # as fastai does
+    with whole_file(file) as part: torch.save(held, part)
+    return file
+
 # %% ../nbs/library/learner_io.ipynb #60a81883
 def nn_recipe(m:nn.Module)->dict: # JSON-able
     "How to build `m`, from its notes, or read off PyTorch's own layers."
     note = getattr(m, 'config', None)
-    if isinstance(note, dict) and '$new' in note: return note
+    if isinstance(note, dict) and '$new' in note: return _with_changes(note, m)
     cls = type(m)
     if isinstance(note, dict) and '$unsaved' in note:
         raise TypeError(f'{cls.__name__} cannot be rebuilt from a file. {note["$unsaved"]}')
-    if getattr(nn, cls.__name__, None) is not cls:
-        raise TypeError(f'{cls.__name__} cannot be rebuilt from a file: nobody noted how it was made. Build it with a '
-                        'function (or class) marked with `recipe`, in a module that is imported before loading; or '
-                        'keep the weights alone with learn.save.')
+    if getattr(nn, cls.__name__, None) is not cls: return tree_recipe(m)
     if cls in (nn.Sequential, nn.ModuleList):
         return {'$nn': cls.__name__, 'layers': [[k, nn_recipe(o)] for k, o in m.named_children()]}
-    return {'$nn': cls.__name__, 'args': {k: to_config(v) for k, v in _read_off(m).items()}}
+    try: return {'$nn': cls.__name__, 'args': {k: to_config(v) for k, v in _read_off(m).items()}}
+    except AttributeError: return tree_recipe(m) # it does not keep its arguments
 
 def _read_off(m):
     names = inspect.signature(type(m)).parameters
     if isinstance(m, nn.RNNBase): names = [k for k in m.__constants__ if k != 'mode']
     skip = 'device dtype size_average reduce _weight _freeze args kwargs'.split()
-    try: args = {k: getattr(m, k) for k in names if k not in skip}
-    except AttributeError as e:
-        message = f'{type(m).__name__} cannot be rebuilt from a file: {e}. Wrap it in a function marked with `recipe`.'
-        raise TypeError(message) from None
+    args = {k: getattr(m, k) for k in names if k not in skip}
     return {k: v is not None and v is not False if k == 'bias' else v for k, v in args.items()}
 
 _layers = 'activation adaptive batchnorm channelshuffle conv dropout embedding flatten fold instancenorm linear'.split()
@@ -290,6 +326,8 @@ def check_object(c, roles, where:str): # JSON; role or roles; for the message
 
 def check_model(c, homes=_layers): # what `nn_recipe` gave
     "ValueError unless `c` is the recipe of a model: of ours, or of PyTorch's layers with plain values as arguments."
+    if isinstance(c, dict) and '$tree' in c: return _check_tree(c, homes)
+    if isinstance(c, dict) and '$changed' in c: return _check_changes(c, homes)
     if not isinstance(c, dict) or '$nn' not in c: return check_object(c, 'model', 'the model')
     cls, args = _layer(c['$nn'], homes), c.get('args', {})
     if c['$nn'] in ('Sequential', 'ModuleList'):
@@ -306,6 +344,8 @@ def build(c:dict)->nn.Module: # what `nn_recipe` gave
     return _build(c)
 
 def _build(c):
+    if '$tree' in c: return _grown(c)
+    if '$changed' in c: return _changed(c)
     if '$nn' not in c: return from_config(c, 'model', 'the model')
     cls = getattr(nn, c['$nn'])
     if 'layers' not in c: return cls(**{k: from_config(v, ()) for k, v in c['args'].items()})
@@ -340,6 +380,132 @@ def _limits(most, seconds=60):
             stack.callback(handle.remove)
         yield
 
+# %% ../nbs/library/learner_io.ipynb #ce6db346
+_usual = set(vars(nn.Module()))
+_libraries = ('torch.nn.modules.', 'torchvision.models.', 'torchvision.ops.', 'timm.models.', 'timm.layers.')
+_functions = {f'torch.nn.functional:{k}': f for k, f in vars(F).items() if callable(f) and not k.startswith('_')
+              and inspect.isroutine(f)} | {f'torch:{k}': getattr(torch, k) for k in ('relu', 'sigmoid', 'tanh')}
+
+def class_at(path:str # 'module:Class'
+            )->type:  # a class of layers
+    "A class of torchvision, timm or a module that you have imported; ValueError for anything else."
+    home, _, name = path.partition(':') if isinstance(path, str) else ('', '', '')
+    known = f'{home}.'.startswith(_libraries)
+    if known and home.startswith('torchvision.'): import_module('course_lib.vision.models').load_torchvision()
+    if known and home.startswith(('torchvision.', 'timm.')): import_module(home)
+    mine = home in sys.modules and home.split('.')[0] not in ('torch', 'torchvision', 'timm', 'course_lib', '__main__')
+    cls = getattr(sys.modules.get(home), name, None) if (known or mine) and name.isidentifier() else None
+    if isinstance(cls, type) and issubclass(cls, nn.Module) and cls.__module__ == home: return cls
+    raise ValueError(f'it asks for the model {path!r}. If that is yours, import {home or "its module"} before loading, '
+                     'or bring the model: load_learner(file, model=...)')
+
+def tree_recipe(m:nn.Module)->dict: # JSON-able
+    "A model as it stands: class, plain values, layers, shapes; TypeError names what cannot be written down."
+    cls, path = type(m), f'{type(m).__module__}:{type(m).__qualname__}'
+    try: fine = class_at(path) is cls
+    except (ValueError, ImportError): fine = False
+    if not fine: raise TypeError(f'{cls.__name__} cannot be rebuilt from a file: it has no import path, and nobody '
+        'noted how it was made (write it in a module of its own, or mark it with `recipe`)')
+    if any(vars(m)[k] for k in _usual if k.endswith('_hooks')):
+        raise TypeError(f'{cls.__name__} cannot be rebuilt from a file: it has hooks')
+    values = {k: _value(v, f'{cls.__name__}.{k}') for k, v in vars(m).items() if k not in _usual}
+    params = [[k, None if p is None else [list(p.shape), str(p.dtype)[6:]]] for k, p in m._parameters.items()]
+    parts = [[k, None if o is None else nn_recipe(o)] for k, o in m._modules.items()]
+    lost = m._non_persistent_buffers_set # they are in no file of weights: their values are written down
+    buffers = [[k, None if b is None else [list(b.shape), str(b.dtype)[6:], to_config(b) if k in lost else None]]
+               for k, b in m._buffers.items()]
+    return {'$tree': path, 'values': values, 'params': params, 'buffers': buffers, 'parts': parts}
+
+def _value(v, where):
+    "Plain values; and classes of layers and functions of PyTorch, by name."
+    for k, f in _functions.items():
+        if f is v: return {'$use': k}
+    if isinstance(v, type) and issubclass(v, nn.Module):
+        try: class_at(path := f'{v.__module__}:{v.__qualname__}')
+        except ValueError: path = None
+        if path: return {'$use': path}
+    if isinstance(v, functools.partial):
+        return {'$partial': [_value(o, where) for o in (v.func, list(v.args), v.keywords)]}
+    try: check_config(c := to_config(v), (), where)
+    except (TypeError, ValueError):
+        raise TypeError(f'{where} cannot be written to a file: {str(v)[:80]}') from None
+    return c
+
+# %% ../nbs/library/learner_io.ipynb #c3ac03b3
+def _check_tree(c, homes):
+    if set(c) != {'$tree', 'values', 'params', 'buffers', 'parts'}: raise ValueError('a model has parts not known here')
+    class_at(c['$tree'])
+    if not isinstance(c['values'], dict) or set(c['values']) & _usual: raise ValueError('values of a model are damaged')
+    for k, v in c['values'].items(): _check_value(v, f'{c["$tree"]}.{k}')
+    for kind, n in (('params', 2), ('buffers', 3)):
+        for name, told in c[kind]:
+            fine = told is None or len(told) == n and getattr(torch, told[1], 0) in _kinds_of_numbers and all(
+                type(s) is int and s >= 0 for s in told[0])
+            if not isinstance(name, str) or not fine: raise ValueError(f'{kind} of {c["$tree"]} are damaged')
+            if told and n == 3 and told[2] is not None: check_config(told[2], (), name)
+    for name, o in c['parts']:
+        if o is not None: check_model(o, homes)
+
+_kinds_of_numbers = {v for v in vars(torch).values() if isinstance(v, torch.dtype)}
+
+def _check_value(v, where):
+    if isinstance(v, dict) and '$use' in v:
+        if v['$use'] not in _functions: class_at(v['$use'])
+    elif isinstance(v, dict) and '$partial' in v:
+        f, args, kwargs = v['$partial']
+        if not isinstance(f, dict) or '$use' not in f: raise ValueError(f'{where} is no function that a file may name')
+        for o in v['$partial']: _check_value(o, where)
+    else: check_config(v, (), where)
+
+def _used(v):
+    if isinstance(v, dict) and '$use' in v: return _functions.get(v['$use']) or class_at(v['$use'])
+    if isinstance(v, dict) and '$partial' in v:
+        f, args, kwargs = map(_used, v['$partial'])
+        return functools.partial(f, *args, **kwargs)
+    return from_config(v, ())
+
+def _grown(c):
+    "A model from its parts; its constructor is not called."
+    m = object.__new__(class_at(c['$tree']))
+    nn.Module.__init__(m)
+    m.__dict__.update({k: _used(v) for k, v in c['values'].items()})
+    def empty(shape, kind, *_): return torch.empty(shape, dtype=getattr(torch, kind))
+    for k, told in c['params']: m.register_parameter(k, told and nn.Parameter(t := empty(*told), t.is_floating_point()))
+    for k, told in c['buffers']:
+        kept = told is None or told[2] is None
+        m.register_buffer(k, told and (empty(*told) if kept else from_config(told[2], ())), persistent=kept)
+    for k, o in c['parts']: m.add_module(k, o and _build(o))
+    return m
+
+def _with_changes(note, m):
+    "The note of how `m` was made, and what was put into the place of its layers since."
+    try:
+        with torch.device('meta'): made = from_config(note)
+        parts = _differences(made, m)
+    except (TypeError, ValueError, AttributeError, RuntimeError): return note # it says itself what does not fit
+    return {'$changed': note, 'parts': parts} if parts else note
+
+def _differences(made, m, at=''):
+    if _look(made) == _look(m): return []
+    names, kids = [k for k, _ in made.named_children()], dict(m.named_children())
+    if type(made) is not type(m) or names != [*kids] or not names: return [[at.strip('.'), nn_recipe(m)]]
+    return [o for k, part in made.named_children() for o in _differences(part, kids[k], f'{at}.{k}')]
+
+def _look(m): return re.sub(r'momentum=[^,)]*', '', repr(m)) # which only training needs
+
+def _check_changes(c, homes):
+    check_model(c['$changed'], homes)
+    for path, o in c['parts']:
+        if not isinstance(path, str) or not path: raise ValueError('the changed layers are damaged')
+        check_model(o, homes)
+
+def _changed(c):
+    m = _build(c['$changed'])
+    for path, o in c['parts']:
+        parent, _, name = path.rpartition('.')
+        m.get_submodule(parent)._modules[name] = _build(o)
+    return m
+
 # %% ../nbs/library/learner_io.ipynb #7b99c28a
 @patch
 def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: it is always our safe format
@@ -347,14 +513,27 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
           )->Path:
     "Everything that predicting needs, in one file. The learner stays as it is."
     dls = self.dls.to_config() if hasattr(self.dls, 'to_config') else None
+    if dls is None: print('these data do not say how new items are prepared: the loaded learner predicts batches, '
+                          'get_preds(dl=[batch])')
+    model = _model_note(self.model)
     note = {'kind': 'learner', 'learner': name_of(type(self)), 'dls': dls,
-            'model': nn_recipe(self.model), 'loss': loss_recipe(self.loss_func),
+            'model': model, 'loss': loss_recipe(self.loss_func),
             'cbs': [to_config(cb) for cb in self.cbs if getattr(cb, 'exported', False)], 'precision': _precision(self),
             'args': {k: to_config(getattr(self, k)) for k in _args},
             'metrics': [m for m in map(_or_none, self.metrics) if m is not None], 'n_inp': self.n_inp}
     note['modules'] = sorted(_modules(note) | _modules({'$ref': note['learner']}))
     check_note(json.loads(json.dumps(note))) # what could not be loaded is not written
+    if '$given' not in model: check_size(model, self.model.state_dict())
     return write_tensors(Path(self.path)/fname, self.model.state_dict(), note)
+
+def _model_note(m):
+    "Its recipe; or only its name, where whoever loads the file has to bring the model."
+    if '$unsaved' in (getattr(m, 'config', None) or {}): return nn_recipe(m) # says what to do
+    try: return nn_recipe(m)
+    except TypeError as e:
+        print(f'the file holds the weights of {type(m).__name__}, not the model, as {e}. To load it: '
+              f'load_learner(file, model={type(m).__name__}(...))')
+        return {'$given': type(m).__name__}
 
 def _modules(c):
     "Modules of this library that the names in `c` live in."
@@ -387,7 +566,9 @@ def loss_recipe(loss)->dict: # None: it cannot be written down
         return c
     except (TypeError, ValueError) as e:
         if not hasattr(loss, 'activation'): return None
-        raise TypeError(f'{loss} says what the outputs mean, and cannot be written down: {e}') from None
+        name = type(loss).__name__
+        raise TypeError(f'{name} says what the outputs mean, and cannot be written down: make it with '
+                        f"recipe({name}, role='loss')(...), here and before loading, or use one of this library") from e
 
 def check_loss(c): # what `loss_recipe` gave
     "ValueError unless `c` names a loss."
@@ -425,7 +606,7 @@ def check_note(note:dict): # of an exported learner
     for name in note['modules']: # so that their names are registered
         if name not in {f'course_lib.{m}' for m in _homes}: raise ValueError(f'it asks for the module {name!r}')
         import_module(name)
-    check_model(note['model'])
+    if not isinstance(note['model'], dict) or '$given' not in note['model']: check_model(note['model'])
     check_loss(note['loss'])
     if note['dls'] is not None: check_object(note['dls'], 'loaders', 'the data')
     for part, roles in (('cbs', 'callback'), ('metrics', _metrics)):
@@ -452,18 +633,21 @@ def _check_args(args):
 # %% ../nbs/library/learner_io.ipynb #7385a577
 def load_learner(fname,          # what `learn.export` wrote
                  cpu:bool=True,  # predict on the CPU; False: on `default_device()`
+                 model:nn.Module=None, # takes the weights: needed where the file says that it has no recipe
                  **kwargs,       # ignored: for code written for fastai
                 ):               # a `Learner`
     "A learner that predicts, from a file. Nothing in the file is run."
     tensors, note = read_tensors(fname, 'learner')
     with refusals(fname):
         check_note(note)
-        check_size(note['model'], tensors)
-        return _learner(note, tensors, Path(fname).parent, 'cpu' if cpu else None)
+        if model is None and '$given' in note['model']: raise ValueError('it holds weights, and not the model: that is '
+            f'code, which no file brings: load_learner(file, model={str(note["model"]["$given"])[:80]}(...))')
+        if model is None: check_size(note['model'], tensors)
+        return _learner(note, tensors, Path(fname).parent, 'cpu' if cpu else None, model)
 
-def _learner(note, tensors, path, device):
+def _learner(note, tensors, path, device, model=None):
     "What a checked note describes."
-    model, loss = _build(note['model']), build_loss(note['loss'])
+    model, loss = _build(note['model']) if model is None else model, build_loss(note['loss'])
     check_fit(model, tensors)
     model.load_state_dict(tensors)
     dls = NoData(note['n_inp']) if note['dls'] is None else from_config(note['dls'], 'loaders')

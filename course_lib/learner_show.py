@@ -6,6 +6,8 @@
 __all__ = ['layer_shapes', 'Summary']
 
 # %% ../nbs/library/learner_show.ipynb #02f1d294
+from contextlib import nullcontext
+
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
@@ -54,7 +56,8 @@ def summary(self:TrainLoop,
     if not xb and first is None: raise ValueError('no training batch to send through the model: use learn.summary(x)')
     xb = xb or self.split(first)[0]
     at = next((t.device for t in self.model.state_dict().values()), None)
-    rows = layer_shapes(self.model, *(to_device(xb, at) if at is not None else xb))
+    with getattr(self, 'turn', nullcontext()): # others must not run through the hooks
+        rows = layer_shapes(self.model, *(to_device(xb, at) if at is not None else xb))
     shapes = []
     map_tensors(lambda t: shapes.append(_shape(t)), tuple(xb))
     lines = [f'{type(self.model).__name__} (input: {", ".join(shapes)})', '=' * 72,
@@ -84,7 +87,7 @@ def show_results(self:TrainLoop,
     dl = (self.dls.train, self.dls.valid)[ds_idx] if dl is None else dl
     if not hasattr(dl, 'decode_batch'):
         raise TypeError(f'a {type(dl).__name__} cannot show its items; look at learn.get_preds() instead')
-    batch = dl.new(shuffle=shuffle, drop_last=False, bs=max_n, weights=None).one_batch()
+    batch = self._own(dl).new(shuffle=shuffle, drop_last=False, bs=max_n, weights=None).one_batch()
     decided = self.get_preds(dl=[batch], with_decoded=True)[2]
     xs = self.split(batch)[0]
     n, truth = len(xs), dl.decode_batch(batch, max_n)

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['BaseLoss', 'MSELossFlat', 'L1LossFlat', 'CrossEntropyLossFlat', 'BCEWithLogitsLossFlat', 'BCELossFlat',
-           'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat']
+           'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'meaning_of', 'looks_activated']
 
 # %% ../nbs/library/losses.ipynb #73c8966f
+import functools
+
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
@@ -96,6 +98,8 @@ class CrossEntropyLossFlat(BaseLoss):
                          label_smoothing=label_smoothing)
         self.axis = axis
 
+    @property
+    def scores(self): return self.axis # the dimension of the classes
     def activation(self, pred):
         "Probabilities: softmax over the classes."
         return F.softmax(pred, dim=self.axis)
@@ -141,6 +145,7 @@ def __call__(self:CrossEntropyLossFlat, pred, targ): # scores and targets
 # %% ../nbs/library/losses.ipynb #4a088c8d
 class BCEWithLogitsLossFlat(BaseLoss):
     "Binary cross entropy on scores: each output is a yes-or-no question of its own."
+    scores = -1 # the dimension of the questions
     def __init__(self, thresh:float=0.5,   # probability from which `decodes` says yes
                  weight=None,              # weight of each output
                  pos_weight=None,          # how much more a missed yes costs than a false one, for each output
@@ -213,3 +218,41 @@ class FocalLossFlat(CrossEntropyLossFlat):
                  reduction:str='mean'): # 'mean', 'sum' or 'none'
         super().__init__(axis=axis)
         self.func = FocalLoss(gamma, weight, reduction)
+
+# %% ../nbs/library/losses.ipynb #0e1d6cbc
+class _Meaning:
+    "What the outputs of a model become, and what is decided from them."
+    def __init__(self, activation, decodes): self.activation, self.decodes = activation, decodes
+
+def _same(pred): return pred
+def _above_half(pred): return pred > 0.5
+def _likeliest(pred): return pred.argmax(1)
+def _softmax(pred): return pred.softmax(1)
+_meanings = dict(
+    cross_entropy=_Meaning(_softmax, _likeliest), nll_loss=_Meaning(torch.exp, _likeliest),
+    binary_cross_entropy_with_logits=_Meaning(torch.sigmoid, _above_half),
+    binary_cross_entropy=_Meaning(_same, _above_half), multi_margin_loss=_Meaning(_same, _likeliest),
+    multilabel_soft_margin_loss=_Meaning(torch.sigmoid, _above_half),
+    **dict.fromkeys('mse_loss l1_loss smooth_l1_loss huber_loss'.split(), _Meaning(_same, _same)))
+_named = dict(CrossEntropyLoss='cross_entropy', NLLLoss='nll_loss', BCELoss='binary_cross_entropy',
+              BCEWithLogitsLoss='binary_cross_entropy_with_logits', MultiMarginLoss='multi_margin_loss',
+              MultiLabelSoftMarginLoss='multilabel_soft_margin_loss', MSELoss='mse_loss', L1Loss='l1_loss',
+              SmoothL1Loss='smooth_l1_loss', HuberLoss='huber_loss')
+
+def meaning_of(loss): # any loss: an object or a function, also a `partial` of one
+    "Something with `activation` and `decodes`, if the loss says what outputs mean, or it is PyTorch's; else None."
+    if hasattr(loss, 'activation') or hasattr(loss, 'decodes'): return loss
+    if isinstance(loss, functools.partial): return meaning_of(loss.func)
+    name = next((_named[k.__name__] for k in type(loss).__mro__ if getattr(nn, k.__name__, None) is k
+                 and k.__name__ in _named), None)
+    if name is None and getattr(F, getattr(loss, '__name__', ''), F) is loss: name = loss.__name__
+    return _meanings.get(name)
+
+def looks_activated(pred:torch.Tensor, # outputs of a model
+                    kind,              # what they might be scores of: has `scores`, their dimension
+                   )->bool:
+    "Are these probabilities already?"
+    if not pred.numel() or pred.min() < 0 or pred.max() > 1: return False
+    if not isinstance(kind, CrossEntropyLossFlat): return True
+    total = pred.sum(kind.scores)
+    return torch.allclose(total, torch.ones_like(total), atol=1e-3)

@@ -11,7 +11,7 @@ import torch
 from fastcore.basics import patch
 from torch.distributions import Beta
 from .core import Callback
-from ..learner import item_losses
+from ..learner import item_losses, unreduced
 from ..torch_core import retag
 
 # %% ../../nbs/library/callback/mixup.ipynb #b1db012c
@@ -55,9 +55,7 @@ def _mixed(mine, theirs, lam):
 def _each(loss_func, pred, yb):
     "Losses of each item: n × as many as it has targets."
     if not hasattr(loss_func, 'reduction'): return item_losses(loss_func, pred, yb)
-    before, loss_func.reduction = loss_func.reduction, 'none'
-    try: return loss_func(pred, *yb).reshape(len(yb[0]), -1)
-    finally: loss_func.reduction = before
+    return unreduced(loss_func)(pred, *yb).reshape(len(yb[0]), -1)
 
 @patch
 def check(self:MixHandler, x): # one input of the batch

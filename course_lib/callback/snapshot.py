@@ -60,7 +60,7 @@ class SnapshotEnsemble:
             )->tuple:            # predictions (snapshots, items, …), targets
         "What every snapshot says of every item."
         preds = []
-        with kept_weights(self.learn.model):
+        with self.learn.turn, kept_weights(self.learn.model):
             for state in self.states():
                 self.learn.model.load_state_dict(state)
                 p, targs = self.learn.get_preds(ds_idx, dl)

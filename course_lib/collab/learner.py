@@ -123,10 +123,9 @@ def predict_pairs(self:CollabLearner,
     "The ratings that these users would give these items."
     users, items = self.rows_of(users, False, unknown), self.rows_of(items, True, unknown)
     if len(users) != len(items): raise ValueError(f'{len(users)} users and {len(items)} items do not make pairs')
-    self.model.eval()
     x = torch.stack([users, items], 1).to(self.model_device)
     more = (self.encoded_cont(cont).expand(len(x), -1).to(x.device),) if len(self.dls.cont_names) else ()
-    return self.model(x, *more).reshape(-1).cpu()
+    with self.asked() as model: return model(x, *more).reshape(-1).cpu()
 
 @patch(as_prop=True)
 def model_device(self:CollabLearner): # where its tables are

@@ -48,6 +48,5 @@ def list_metrics(self:CollabLearner,
     if not len(liked): raise ValueError(f'no rating held out reaches least={least}')
     if most is not None: liked = of_users(liked, most)
     items = torch.arange(1, n_items + 1, device=self.model_device)
-    self.model.eval()
     def score(users): return self.model.matrix(users.to(self.model_device) + 1, items)
-    return rank_metrics(score, liked, pairs_of(self.dls.train_ds, n_users, n_items), k, bs)
+    with self.asked(): return rank_metrics(score, liked, pairs_of(self.dls.train_ds, n_users, n_items), k, bs)

@@ -24,11 +24,10 @@ def pred_matrix(self:CollabLearner,
                 block:int=None, # users at a time (the network: pairs)
                )->torch.Tensor: # users × items, on the CPU
     "The predicted rating of every item by every user."
-    self.model.eval()
     rows = [self._rows(users, False), self._rows(items, True)]
     cont = self.encoded_cont(cont)[0].to(self.model_device) if len(self.dls.cont_names) and cont is not None else None
     more = {} if block is None else dict(block=block)
-    return self.model.matrix(*(r.to(self.model_device) for r in rows), cont, **more).cpu()
+    with self.asked() as model: return model.matrix(*(r.to(self.model_device) for r in rows), cont, **more).cpu()
 
 @patch
 def _rows(self:CollabLearner, names, is_item):

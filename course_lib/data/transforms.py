@@ -12,6 +12,7 @@ __all__ = ['image_extensions', 'Splitter', 'get_files', 'get_image_files', 'get_
 # %% ../../nbs/library/data/transforms.ipynb #f0c3fd64
 import inspect, mimetypes, os, re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from fastcore.basics import range_of
 from fastcore.foundation import L
 
 from ..torch_core import (Category, Configurable, MultiCategory, TensorCategory, TensorImage, TensorMask,
-    TensorMultiCategory, tensor)
+    TensorMultiCategory, register, tensor)
 from ..transform import (DisplayedTransform, InplaceTransform, ItemTransform, Pipeline, RandTransform,
     Transform, as_transform)
 
@@ -64,6 +65,7 @@ def get_text_files(path,              # folder to look in
     return get_files(path, ['.txt'], recurse=recurse, folders=folders)
 
 # %% ../../nbs/library/data/transforms.ipynb #7f3f34fb
+@partial(register, role='getter')
 def parent_label(o)->str: # a path
     "The name of the folder that holds `o`."
     return Path(o).parent.name
@@ -85,8 +87,11 @@ def using_attr(f,        # a labeller
     "Apply `f` to one attribute of the item: the `name` of a path, say."
     return _OfAttr(f, attr)
 
-class _OfAttr: # a class, for functions made in functions cannot be sent to another process
-    def __init__(self, f, attr): self.f, self.attr = f, attr
+class _OfAttr(Configurable): # a class, for functions made in functions cannot be sent to another process
+    _role, _takes = 'getter', dict(f=('getter', 'function'))
+    def __init__(self, f, attr:str):
+        if attr.startswith('_'): raise ValueError(f'{attr!r} is private: using_attr reads what an item shows')
+        self.f, self.attr = f, attr
     def __call__(self, o): return self.f(getattr(o, self.attr))
     def __repr__(self): return f'using_attr({getattr(self.f, "__name__", self.f)}, {self.attr!r})'
 

@@ -52,7 +52,7 @@ def predict(self:TabularLearner,
            )->tuple: # (a `TabularPandas` of one row with the decision, decision, outputs)
     "Predict for one row."
     dl = self.dls.test_dl(row, with_labels=False)
-    inp, preds, _, decided = self.get_preds(dl=dl, with_input=True, with_decoded=True)
+    inp, preds, _, decided = self.get_preds(dl=[dl.one_batch()], with_input=True, with_decoded=True)
     return dl.table_of((*inp, *_tuple(decided))), _first(decided), _first(preds)
 
 # %% ../../nbs/library/tabular/learner.ipynb #a95b2d4d

@@ -259,14 +259,13 @@ def predict(self:LMLearner,
     dl = self.dls.train
     if dl.backwards: raise ValueError('this model reads backwards: it could only write what comes before')
     self._ready()
-    self.model.eval()
     words = dl.numericalize(dl.tokenizer(text)).to(self.device)
     never = [i for i, w in enumerate(self.vocab) if w == PAD or no_unk and w == UNK]
-    with torch.no_grad():
+    with self.asked() as model, torch.no_grad():
         raw, state = self.reader.step(words[None].as_subclass(torch.Tensor))
         found = []
         for _ in range(n_words):
-            scores = self.model[1](raw[:, -1:])[0][0, 0]
+            scores = model[1](raw[:, -1:])[0][0, 0]
             found.append(choose(scores, temperature, top_k, min_p, never))
             raw, state = self.reader.step(words.new_tensor([[found[-1]]]).as_subclass(torch.Tensor), state)
     said = dl.tokenizer.decodes(decoder([self.vocab[i] for i in found if self.vocab[i] not in (BOS, PAD)]))

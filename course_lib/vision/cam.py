@@ -70,8 +70,7 @@ def class_activation_map(learn,    # its model: a body, then a mean and a linear
     "Features times weights: how much each cell speaks for a class (Zhou and others, 2016)."
     weights = head_weights(learn.model)
     x, picture = _item(learn, item)
-    learn.model.eval()
-    with hook_output(learn.model[0]) as hook, torch.no_grad(): scores = learn.model(x)[0]
+    with learn.asked() as model, hook_output(model[0]) as hook, torch.no_grad(): scores = model(x)[0]
     number, name = _class(learn, cls, scores)
     return torch.einsum('k,kij->ij', weights[number].float(), hook.stored[0].float()), picture, name
 
@@ -85,9 +84,8 @@ def grad_cam(learn,      # any learner of pictures
     "Features times their mean gradient: how much each cell of a layer's output speaks for a class."
     x, picture = _item(learn, item)
     layer = learn.model[0] if layer is None else layer
-    learn.model.eval()
-    with torch.enable_grad(), hook_output(layer, detach=False) as hook:
-        scores = learn.model(x.as_subclass(torch.Tensor).clone().requires_grad_())[0]
+    with learn.asked() as model, torch.enable_grad(), hook_output(layer, detach=False) as hook:
+        scores = model(x.as_subclass(torch.Tensor).clone().requires_grad_())[0]
         number, name = _class(learn, cls, scores)
         features = hook.stored
         if not isinstance(features, torch.Tensor) or features.ndim != 4: raise ValueError(

@@ -7,7 +7,7 @@ __all__ = ['cnn_learner', 'create_head', 'head_defaults', 'VisionModel', 'create
            'slow_norms', 'vision_learner', 'trained_head']
 
 # %% ../../nbs/library/vision/learner.ipynb #2882943f
-import functools, inspect, math
+import copy, functools, inspect, math
 from collections.abc import Callable
 from itertools import pairwise
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 from ..torch_core import params, recipe, register
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 from ..data.transforms import Normalize
-from ..learner import Learner, in_order
+from ..learner import Learner, _alike, in_order, norm_of, with_norm
 import course_lib.callback.bn_freeze, course_lib.callback.schedule, course_lib.vision.tta # they give every learner
                                             # `freeze_bn`, `fine_tune`, `fit_one_cycle`, `tta`
 from ..optimizer import Adam
@@ -139,6 +139,7 @@ def add_norm(dls,        # `DataLoaders`
     pipelines = [dl.after_batch for dl in dls.loaders if hasattr(dl, 'after_batch')]
     if not pipelines or any(isinstance(f, Normalize) for p in pipelines for f in p.fs): return False
     norm = Normalize.from_stats(*stats)
+    norm.added = True # not asked for by whoever made the data
     for p in pipelines: p.add(norm)
     return True
 
@@ -194,13 +195,23 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
     model = create_vision_model(arch, n_out, n_in, pretrained, weights, **kwargs)
     splitter = splitter or meta['split']
     check_groups(model, splitter(model))
-    if normalize and meta['stats']: add_norm(dls, adapt_stats(meta['stats'], n_in))
+    if normalize and meta['stats']: dls = _normalised(dls, adapt_stats(meta['stats'], n_in))
     learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs,
                     metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn,
                     moms=moms)
     if pretrained: learn.freeze()
     if slow := slow_norms(model[0]): _mind(learn, slow, pretrained)
     return learn
+
+def _normalised(dls, stats):
+    "`dls` with these statistics: on a copy, if another learner has brought others."
+    norm, theirs = Normalize.from_stats(*stats), norm_of(dls)
+    norm.added = True
+    if add_norm(dls, stats) or not getattr(theirs, 'added', False) or _alike(norm, theirs): return dls
+    print(f'another learner has normalised these data for itself: this one works on a copy, {norm}')
+    mine = copy.copy(dls)
+    mine.loaders = [with_norm(dl, norm) for dl in dls.loaders]
+    return mine
 
 cnn_learner = vision_learner # its older name
 
@@ -225,11 +236,12 @@ def start_from(self:Learner,
         f'the old layer takes {old.in_features} features, the new one {new.in_features}: make the head one layer on '
         'the mean of each feature, create_head(concat_pool=False, first_bn=False, lin_ftrs=[])')
     loss_func, self.loss_func = self.loss_func, lambda scores, *targs: scores.sum() # the old layer has other classes
-    setattr(parent, name, old.to(new.weight.device))
-    try: scores, targs = self.get_preds(dl=in_order(self._loader(0)), act=noop)
-    finally:
-        setattr(parent, name, new)
-        self.loss_func = loss_func
+    with self.turn:
+        setattr(parent, name, old.to(new.weight.device))
+        try: scores, targs = self.get_preds(dl=in_order(self._loader(0)), act=noop)
+        finally:
+            setattr(parent, name, new)
+            self.loss_func = loss_func
     targs, n = torch.Tensor(targs).long(), new.out_features
     sums = torch.zeros(n, old.out_features).index_add_(0, targs, torch.Tensor(scores))
     means = sums / targs.bincount(minlength=n)[:, None]

@@ -21,6 +21,7 @@ from ..data.load import DataLoader, TensorDataset, collate
 from ..learner import Learner, norm_bias_params
 from ..learner_io import read_tensors, write_tensors
 from ..torch_core import TensorBase, TensorMask, TensorPoint, retag
+from ..transform import is_ours
 
 # %% ../../nbs/library/vision/precompute.ipynb #7c986715
 def fixed_layers(model # a body and a head
@@ -54,15 +55,16 @@ def compute_activations(learn,  # a `Learner`
                        )->Activations: # on the CPU
     "What `layers` say of every picture, in order, without augmentation."
     learn._ready()
-    learn.model.eval()
-    out = []
-    for batch in dl.new(shuffle=False, drop_last=False, weights=None, split_idx=1, cache=None):
-        xb = learn.split(batch)[0]
-        if len(xb) != 1: raise ValueError(f'precompute works for one picture an item, these have {len(xb)} inputs')
-        x = xb[0]
-        for layer in layers: x = layer(x)
-        out.append(x.float().cpu())
-    return torch.cat(out).as_subclass(Activations)
+    dl = dl.new(shuffle=False, drop_last=False, weights=None, split_idx=1, cache=None)
+    dl.get_idxs = lambda: torch.arange(dl.n) # whatever order the loader would take by itself
+    with learn.asked(): said = torch.cat([_said(layers, learn.split(batch)[0]) for batch in dl])
+    return said.as_subclass(Activations)
+
+def _said(layers, xb):
+    if len(xb) != 1: raise ValueError(f'precompute works for one picture an item, these have {len(xb)} inputs')
+    x = xb[0]
+    for layer in layers: x = layer(x)
+    return x.float().cpu()
 
 # %% ../../nbs/library/vision/precompute.ipynb #a90d142b
 def fingerprint(*parts)->str: # tensors, arrays, texts, or anything with a `repr`
@@ -121,6 +123,7 @@ def stored_activations(learn, layers, dl, # as for `compute_activations`
 # %% ../../nbs/library/vision/precompute.ipynb #6b805cb2
 class StoredLoader(DataLoader):
     "A loader of stored activations."
+    stored = True # nothing to normalise any more
     def new(self, dataset=None, split_idx=None, **kwargs): # as for `DataLoader`
         if split_idx == 0:
             raise RuntimeError('stored activations cannot be augmented: call learn.precompute(False) first')
@@ -153,7 +156,9 @@ def _stored_loader(dl, x):
     for k in ('vocab', 'c', 'loss_func'):
         if hasattr(dl, k): setattr(ds, k, getattr(dl, k))
     same = {k: getattr(dl, k) for k in ('bs', 'shuffle', 'drop_last', 'weights', 'device', 'split_idx')}
-    return StoredLoader(ds, **same)
+    made = StoredLoader(ds, **same)
+    if not is_ours(dl.get_idxs): made.get_idxs = dl.get_idxs # an order of its own
+    return made
 
 # %% ../../nbs/library/vision/precompute.ipynb #0e7613cb
 class Precomputed(Callback):

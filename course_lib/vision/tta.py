@@ -37,7 +37,7 @@ def tta(self:Learner,
     if n < 1: raise ValueError(f'n is the number of augmented copies, 1 or more; got {n}')
     if beta is not None and not 0 <= beta <= 1:
         raise ValueError(f'beta is the weight of the plain prediction, 0 to 1; got {beta}')
-    dl = in_order(self.dls[ds_idx]) if dl is None else dl
+    dl = in_order(self._own(self.dls[ds_idx] if dl is None else dl))
     augmented = as_in_training(dl, item_tfms, batch_tfms)
     copies = torch.stack([self.get_preds(dl=augmented)[0] for _ in range(n)])
     mixed = copies.max(0).values if use_max else copies.mean(0)
