@@ -7,7 +7,7 @@ __all__ = ['norm_types', 'trainable_params', 'norm_bias_params', 'layer_groups',
            'GatherPredsCallback', 'joined', 'item_losses']
 
 # %% ../nbs/library/learner.ipynb #7e8bd645
-import copy, inspect
+import copy, inspect, weakref
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,10 @@ from .callback.precision import AutoPrecision, MixedPrecision
 from .callback.progress import ProgressCallback, Recorder, Scores, TerminateOnNaNCallback
 from .learner_io import load_learner # with it come save, load and export
 from .learner_show import Summary # summary and show_results
+from .losses import about_classes
 from .metrics import mk_metric
 from .optimizer import Adam, get_hypers, set_hypers
-from .torch_core import default_device, map_tensors, register, to_cpu
+from .torch_core import default_device, map_tensors, register, retag, to_cpu
 
 # %% ../nbs/library/learner.ipynb #bbf31af2
 def trainable_params(m:nn.Module)->list: # a model; its parameters
@@ -128,10 +129,22 @@ def create_opt(self:Learner):
         raise ValueError(f'{type(self.model).__name__} has nothing to train: is everything frozen, or does the '
                          'splitter give no parameters?')
     self.opt = self.opt_func(parts, lr=1e-3)
-    self.opt.set_hypers, self.opt.set_hyper = self.set_hypers, lambda name, v: self.set_hypers(**{name: v})
-    if type(self.opt).zero_grad is torch.optim.Optimizer.zero_grad: self.opt.zero_grad = partial(_zero_grad, self.opt)
+    self._tie_opt()
     self.set_hypers(lr=self.lr, wd=get_hypers(self.opt)[0].get('wd', 0.) if self.wd is None else self.wd)
     return self.opt
+
+@patch
+def _tie_opt(self:Learner):
+    "Let the optimizer answer to the names of this course, without keeping the learner alive."
+    me, opt = weakref.ref(self), self.opt
+    opt.set_hypers = lambda **hypers: me().set_hypers(**hypers)
+    opt.set_hyper = lambda name, v: me().set_hypers(**{name: v})
+    if type(opt).zero_grad is torch.optim.Optimizer.zero_grad: opt.zero_grad = partial(_zero_grad, weakref.proxy(opt))
+
+@patch
+def __setstate__(self:Learner, state):
+    TrainLoop.__setstate__(self, state)
+    if self.opt is not None: self._tie_opt()
 
 def _zero_grad(opt, set_to_none=True):
     "What `opt.zero_grad` does, without the time it spends on profiling."
@@ -231,10 +244,20 @@ def explained(e:Exception, # what went wrong
     numbered = y.numel() and not y.is_floating_point() and y.ndim < pred.ndim
     if about_classes and numbered and int(y.max()) >= n: return ValueError(
         f'The model gives {n} outputs for each item, but the targets hold class {int(y.max())} (classes count from 0)'
-        f'{_classes(learn.dls)}. Make the last layer that wide: n_out={_n_classes(learn.dls) or int(y.max()) + 1}.')
+        f'{_classes(learn.dls)}. {_wider(learn.dls, y, n)}')
+    weight = getattr(learn.loss_func, 'weight', None)
+    if isinstance(weight, torch.Tensor) and weight.dtype != pred.dtype and ('dtype' in text or 'scalar type' in text):
+        return ValueError(f'the weights of the loss are {str(weight.dtype)[6:]}, the predictions '
+                          f'{str(pred.dtype)[6:]}: give weight.float(). ({e})')
+    if y.ndim == 1 and isinstance(e, IndexError) and 'dimension out of range' in text: return ValueError(
+        f'{e}. Class targets have one dimension here, shape {tuple(y.shape)}: leave out .squeeze(1), or [:, 0]')
     if y.is_floating_point() and y.numel() != pred.numel() and len(y) == len(pred): return ValueError(
         f'The model gives {list(pred.shape[1:])} numbers for each item, the targets have {list(y.shape[1:])}: '
         f'make the last layer fit. ({e})')
+
+def _wider(dls, y, n):
+    fix = about_classes(y, n)
+    return fix if '255' in fix else f'Make the last layer that wide: n_out={_n_classes(dls) or int(y.max()) + 1}.'
 
 def _n_classes(dls):
     c = getattr(dls, 'c', None)
@@ -348,7 +371,9 @@ def item_losses(loss_func, pred, yb)->torch.Tensor: # one loss an item
     else:
         one = lambda o, i: map_tensors(lambda t: t[i:i + 1], o)
         loss = torch.stack([loss_func(one(pred, i), *one(yb, i)) for i in range(len(yb[0]))])
-    n = len(yb[0])
+    n, y, ignored = len(yb[0]), yb[0], getattr(getattr(loss_func, 'func', loss_func), 'ignore_index', None)
+    if loss.numel() == y.numel() > n and ignored is not None: # the mean of those that count
+        return loss.reshape(n, -1).sum(1) / (y != ignored).reshape(n, -1).sum(1).clamp(min=1)
     return loss.reshape(n, -1).mean(1) if loss.numel() % n == 0 else loss
 
 def _arguments(f):
@@ -378,10 +403,16 @@ def get_preds(self:Learner,
     if order is not None: parts = map_tensors(lambda t: t[order], parts)
     if parts['pred'] is None: raise ValueError('nothing to predict: the loader gives no batches')
     pred = (act or getattr(self.loss_func, 'activation', noop))(parts['pred'])
-    decoded = getattr(self.loss_func, 'decodes', noop)(pred) if with_decoded else None
+    decoded = self._decided(pred) if with_decoded else None
     asked = ((parts['input'], with_input), (pred, True), (parts['targ'], True), (decoded, with_decoded),
              (parts['loss'], with_loss))
     return tuple(v for v, wanted in asked if wanted)
+
+@patch
+def _decided(self:Learner, pred):
+    "What activated outputs say, as the targets of these data are: class numbers, masks, points."
+    decided, typed = getattr(self.loss_func, 'decodes', noop)(pred), getattr(self.dls, 'as_targets', noop)
+    return typed(decided)
 
 def _known_order(dl):
     "A loader that sorts its items goes through them once, in an order that we know."
@@ -407,7 +438,7 @@ def predict(self:Learner, item,    # anything the data set can prepare: a path, 
     first = self.dls.decode_batch((*_parts(inp), *_parts(decided)))[0]
     n = self.n_inp or 1
     x, y = (part[0] if len(part) == 1 else part for part in (tuple(first[:n]), tuple(first[n:])))
-    out = y, map_tensors(lambda t: t[0], decided), map_tensors(lambda t: t[0], preds)
+    out = y, map_tensors(lambda t: retag(t[0], t), decided), map_tensors(lambda t: t[0], preds)
     return (x, *out) if with_input else out
 
 def _parts(o): return tuple(o) if isinstance(o, (tuple, list)) else (o,)

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
-from .data.external import beside, sweep
+from .data.external import beside, check_place, sweep
 from .torch_core import _check_type, check_config, from_config, registry, role_of, to_config
 
 # %% ../nbs/library/learner_io.ipynb #908697ca
@@ -204,7 +204,8 @@ def save(self:TrainLoop, file,        # name below `path/models`, or a full path
     "Save the weights (and the optimizer's state)."
     opt, note = opt_tensors(self.opt) if with_opt and self.opt is not None else ({}, None)
     weights = {f'model.{k}': v for k, v in self.model.state_dict().items()}
-    return write_tensors(model_file(self, file), {**weights, **opt}, {'kind': 'weights', 'opt': note})
+    file = check_place(model_file(self, file), 'learn.path = a folder of your own')
+    return write_tensors(file, {**weights, **opt}, {'kind': 'weights', 'opt': note})
 
 @patch
 def load(self:TrainLoop, file,       # name below `path/models`, or a full path
@@ -346,6 +347,7 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
            **kwargs,                           # ignored: for code written for fastai
           )->Path:
     "Everything that predicting needs, in one file. The learner stays as it is."
+    file = check_place(Path(self.path)/fname, 'learn.path = a folder of your own')
     dls = self.dls.to_config() if hasattr(self.dls, 'to_config') else None
     note = {'kind': 'learner', 'learner': type(self).__name__, 'dls': dls,
             'model': nn_recipe(self.model), 'loss': loss_recipe(self.loss_func),
@@ -354,7 +356,7 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
             'metrics': [m for m in map(_or_none, self.metrics) if m is not None], 'n_inp': self.n_inp}
     note['modules'] = sorted(_modules(note))
     check_note(json.loads(json.dumps(note))) # what could not be loaded is not written
-    return write_tensors(Path(self.path)/fname, self.model.state_dict(), note)
+    return write_tensors(file, self.model.state_dict(), note)
 
 def _modules(c):
     "Modules of this library that the names in `c` live in."

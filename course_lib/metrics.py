@@ -62,22 +62,41 @@ def _weight(targs): # targets in a batch
     sizes = [t.numel() if len(targs) == 1 else len(t) for t in targs if isinstance(t, torch.Tensor)]
     return sizes[0] if sizes else 1
 
+def _bare(f): return getattr(f, 'func', f) # out of a `partial`
+
+def _decided(loss_func, pred):
+    "Yes or no from one score an item, as the loss says."
+    act, decide = (getattr(loss_func, k, None) for k in ('activation', 'decodes'))
+    return decide(act(pred)).float().reshape(pred.shape) if act and decide else pred
+
 class AvgMetric(Metric):
     "The mean of `func(pred, *targs)` over all items, for functions that are a mean over the items of a batch."
     def __init__(self, func): # function of predictions and targets
         self.func, self._name = func, _named(func)
         self.reset()
     def reset(self): self.total, self.count = 0., 0
+    def accumulate(self, learn):
+        one = isinstance(learn.pred, torch.Tensor) and learn.pred.ndim > 1 and learn.pred.shape[-1] == 1
+        decide = one and getattr(_bare(self.func), 'of_classes', False) # the loss knows what one score means
+        self.add(_decided(learn.loss_func, learn.pred) if decide else learn.pred, *learn.yb)
     def add(self, pred, *targs):
-        n, v = _weight(targs), self.func(pred, *targs)
-        self.total = self.total + (v.detach() if isinstance(v, torch.Tensor) else v) * n
-        self.count += n
+        n, v = self.counted(pred, *targs), self.func(pred, *targs)
+        v = v.detach() if isinstance(v, torch.Tensor) else v
+        self.total = self.total + (torch.where(n > 0, v, 0) if isinstance(n, torch.Tensor) else v) * n
+        self.count = self.count + n
+    def counted(self, pred, *targs):
+        "How many targets of this batch count."
+        counts = getattr(_bare(self.func), 'counts', None)
+        if counts is None: return _weight(targs)
+        return counts(pred, *targs, axis=getattr(self.func, 'keywords', {}).get('axis', -1))
     @property
     def value(self): return _number(self.total / self.count, self.name) if self.count else None
 
 # %% ../nbs/library/metrics.ipynb #1f44db43
-_activations = dict(no=lambda x: x, sigmoid=torch.sigmoid, softmax=partial(torch.softmax, dim=-1),
-                    binarysoftmax=lambda x: x.softmax(-1)[..., -1])
+def _same(x): return x # functions with a name, for copies in other processes
+def _binary_softmax(x): return x.softmax(-1)[..., -1]
+_activations = dict(no=_same, sigmoid=torch.sigmoid, softmax=partial(torch.softmax, dim=-1),
+                    binarysoftmax=_binary_softmax)
 
 class AccumMetric(Metric):
     "`func(preds, *targs)` of the whole data set at once."
@@ -166,9 +185,10 @@ class AvgLoss(Metric):
     def __init__(self): self.reset()
     def reset(self): self.total, self.count = 0., 0
     def accumulate(self, learn):
-        n = _weight(learn.yb)
+        counts = getattr(learn.loss_func, 'counts', None)
+        n = _weight(learn.yb) if counts is None else counts(*learn.yb)
         self.total = self.total + learn.loss.detach().mean() * n
-        self.count += n
+        self.count = self.count + n
     @property
     def value(self): return (self.total / self.count).item() if self.count else None
     @property
@@ -190,13 +210,28 @@ class AvgSmoothLoss(Metric):
     def name(self): return 'loss'
 
 # %% ../nbs/library/metrics.ipynb #78864966
+def _void(targ, c): return (targ < 0) | (targ == 255) if c <= 255 else targ < 0
+
+def _that_count(pred, targ, axis=-1):
+    "How many targets are classes: -100 and 255 mark what does not count."
+    return (~_void(targ, pred.shape[axis])).sum()
+
 @mean_metric
-def accuracy(inp,          # scores, classes along `axis`
-             targ,         # class numbers
+def accuracy(inp,          # scores, classes along `axis`; or one probability of yes an item
+             targ,         # class numbers; -100 and 255 mark what does not count
              axis:int=-1): # dimension of the classes
     "The share of items whose likeliest class is the target."
-    pred, targ = flatten_check(_classes(inp, axis, 'accuracy'), targ)
-    return (pred == targ).float().mean()
+    one = inp.ndim < 2 or inp.shape[axis] == 1
+    pred, targ = flatten_check(_yes_or_no(inp, targ) if one else inp.argmax(dim=axis), targ)
+    hits, void = (pred == targ).float(), _void(targ, 2 if one else inp.shape[axis])
+    return hits.sum() / (~void).sum()
+
+def _yes_or_no(inp, targ):
+    "One number an item: yes above 0.5, where the target is 0 or 1."
+    if targ.numel() and inp.numel() == targ.numel() and ((targ == 0) | (targ == 1)).all(): return inp > 0.5
+    raise ValueError(f'accuracy needs a score for each class, but the predictions have shape {tuple(inp.shape)}: n_out '
+                     'should be the number of classes (y_block=CategoryBlock). For numbers use mae, rmse or R2Score; '
+                     'for yes-or-no outputs the …_multi metrics.')
 
 @mean_metric
 def error_rate(inp,          # scores, classes along `axis`
@@ -204,6 +239,9 @@ def error_rate(inp,          # scores, classes along `axis`
                axis:int=-1): # dimension of the classes
     "1 - `accuracy`."
     return 1 - accuracy(inp, targ, axis=axis)
+
+for _f in (accuracy, error_rate): _f.counts, _f.of_classes = _that_count, True
+
 
 # %% ../nbs/library/metrics.ipynb #90ce0395
 @mean_metric
@@ -426,6 +464,7 @@ class LogLoss(AvgMetric):
         self.axis, self.from_logits = axis, from_logits
         super().__init__(self._mean)
         self._name = 'log_loss'
+    def counted(self, pred, targ): return (targ != -100).sum()
     def _mean(self, pred, targ):
         pred = pred.float().movedim(self.axis, -1)
         if self.from_logits: logp = pred.log_softmax(-1)

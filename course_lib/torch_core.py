@@ -295,7 +295,11 @@ class TensorPoint(TensorBase):
         ctx.scatter(self[:, 0], self[:, 1], **{'s': 10, 'marker': '.', 'c': 'r', **kwargs})
         return ctx
 
-class TensorCategory(TensorBase): "Class numbers, int64."
+class TensorCategory(TensorBase):
+    "Class numbers, int64: one dimension, (bs,), for pictures, texts and tables alike."
+    def squeeze(self, *dim, **kwargs): # fastai's tables give (bs, 1), and losses written for it begin with squeeze(1)
+        gone = kwargs.get('dim', dim[0] if dim else None)
+        return self if gone == self.ndim == 1 else torch.Tensor.squeeze(self, *dim, **kwargs)
 class TensorMultiCategory(TensorBase): "One column a class, 1. where it is present."
 
 def retag(new,  # a tensor

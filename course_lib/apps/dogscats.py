@@ -111,6 +111,8 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     set_seed(seed, reproducible=True)
     small = dict(lin_ftrs=[], ps=0.5, init=None) if pretrained else {}
     dls = picture_loaders(path, size, bs, seed=seed, arch=arch)
+    if len(dls.vocab) == 1: raise ValueError(f'there is only one class in the data, {dls.vocab[0]!r}: nothing can be '
+                                             'learnt from that. Check the folders.')
     if head is None: head = settings['head'] = min(30, max(4, 250 * bs // len(dls.train_ds)))
     learn = vision_learner(dls, arch, pretrained=pretrained, metrics=accuracy, **small)
     rates = None if out is None else figure_of(learn.lr_find, num_it=40)   # leaves no trace in the learner
