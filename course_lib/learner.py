@@ -249,7 +249,8 @@ def explained(e:Exception, # what went wrong
     if isinstance(weight, torch.Tensor) and weight.dtype != pred.dtype and ('dtype' in text or 'scalar type' in text):
         return ValueError(f'the weights of the loss are {str(weight.dtype)[6:]}, the predictions '
                           f'{str(pred.dtype)[6:]}: give weight.float(). ({e})')
-    if y.ndim == 1 and isinstance(e, IndexError) and 'dimension out of range' in text: return ValueError(
+    flat = y.ndim == 1 and isinstance(e, IndexError)
+    if flat and any(w in text for w in ('dimension out of range', 'too many indices')): return ValueError(
         f'{e}. Class targets have one dimension here, shape {tuple(y.shape)}: leave out .squeeze(1), or [:, 0]')
     if y.is_floating_point() and y.numel() != pred.numel() and len(y) == len(pred): return ValueError(
         f'The model gives {list(pred.shape[1:])} numbers for each item, the targets have {list(y.shape[1:])}: '
@@ -358,7 +359,8 @@ class GatherPredsCallback(Callback):
 def joined(batches:list): # tensors, or tuples of tensors
     "One batch made of several."
     if isinstance(batches[0], (tuple, list)): return type(batches[0])(joined(part) for part in zip(*batches))
-    return torch.cat(batches) if isinstance(batches[0], torch.Tensor) and batches[0].ndim else batches
+    if not (isinstance(batches[0], torch.Tensor) and batches[0].ndim): return batches
+    return retag(torch.cat(batches), batches[0])
 
 # %% ../nbs/library/learner.ipynb #e3d1ff6d
 def item_losses(loss_func, pred, yb)->torch.Tensor: # one loss an item

@@ -43,17 +43,17 @@ class TableDataset(TensorDataset):
     @property
     def items(self):
         "The encoded rows; what is changed in them is seen by the next batches."
-        if self.watched is None: self.watched = self.to.items.copy(deep=False) # to tell later what was changed
+        if self.watched is None: self.watched = _snapshot(self.to.items) # to tell later what was changed
         return self.to.items
     def renew(self):
         "Take over what was changed in `items`."
         if self.watched is None: return
         old, new = self.watched, self.to.items
-        if list(old) == list(new) and all(_one_memory(old[n], new[n]) for n in new): return
+        if list(old) == list(new) and all(_alike(old[n], new[n]) for n in new): return
         at = self.tensors[0].device
         try: self.tensors = tuple(t.to(at) for t in self._parts())
         except KeyError as e: raise ValueError(f'the column {e} is no longer among the items: put it back') from None
-        self.watched = new.copy(deep=False)
+        self.watched = _snapshot(new)
     def decode(self, item): return item
     def test_set(self, items, with_labels=None):
         "Other rows, encoded the same way; with targets if they have them."
@@ -67,12 +67,14 @@ class TableDataset(TensorDataset):
 
 def _as_class(t, yes): return t.as_subclass(TensorCategory) if yes else t
 
-def _one_memory(a, b):
-    "Are these two columns the same piece of memory? Writing into one of them makes two (copy on write)."
+def _snapshot(df): return df.copy(deep=int(pd.__version__.split('.')[0]) < 3) # since pandas 3, writing copies first
+
+def _alike(a, b):
+    "Are these two columns the same piece of memory, or at least the same numbers?"
     if a.dtype != b.dtype or len(a) != len(b): return False
-    if not isinstance(a.dtype, np.dtype): return a.equals(b)
-    x, y = a.to_numpy(), b.to_numpy()
-    return x.__array_interface__['data'][0] == y.__array_interface__['data'][0]
+    plain = isinstance(a.dtype, np.dtype)
+    at = [o.to_numpy().__array_interface__['data'][0] for o in (a, b)] if plain else [0, 1]
+    return at[0] == at[1] or a.equals(b)
 
 
 # %% ../../nbs/library/tabular/data.ipynb #d1330a47

@@ -31,7 +31,7 @@ def _unreadable(name, why):
     return ValueError(f'{name} {why}. Find every such file with verify_images(get_image_files(path)) '
                       'and drop them with .map(Path.unlink).')
 
-class _Sound(ValueError): "A file that is as it should be, but needs something else: no reason to delete it."
+class _CannotOpen(ValueError): "A file that is as it should be, but needs something else: no reason to delete it."
 
 def _read(f):
     "The bytes of a file, stream or bytes, and what to call them in a message."
@@ -42,7 +42,7 @@ def _read(f):
     if f.is_dir(): raise ValueError(f'{f} is a folder: list the pictures in it with get_image_files')
     if not f.exists(): raise FileNotFoundError(f'there is no file {f}: check the name, and the folder you are in')
     if not f.is_file(): raise ValueError(f'{f} is a pipe or a device, not a file: remove it')
-    if f.stat().st_size > _most_bytes(): raise _Sound(f'{f} is too big: {f.stat().st_size / 1e9:.2g} GB. {_allow}')
+    if f.stat().st_size > _most_bytes(): raise _CannotOpen(f'{f} is too big: {f.stat().st_size / 1e9:.2g} GB. {_allow}')
     return f.read_bytes(), str(f)
 
 def _header(data, name):
@@ -50,9 +50,9 @@ def _header(data, name):
     if not data: raise _unreadable(name, 'is empty (0 bytes)')
     try: im = JpegImageFile(BytesIO(data)) if data[:3] == b'\xff\xd8\xff' else Image.open(BytesIO(data))
     except Image.DecompressionBombError as e:
-        raise _Sound(f'{name} is too big: {str(e).split(",")[0]}. {_allow}') from None
+        raise _CannotOpen(f'{name} is too big: {str(e).split(",")[0]}. {_allow}') from None
     except Exception as e:
-        if (what := _other_format(data)) is not None: raise _Sound(f'{name} is {what}') from None
+        if (what := _other_format(data)) is not None: raise _CannotOpen(f'{name} is {what}') from None
         raise _unreadable(name, f'is not a picture: it begins with {data[:12]!r}') from e
     if im.format == 'EPS': raise _unreadable(name, 'is a program that draws (PostScript), not a picture')
     return im
@@ -93,7 +93,7 @@ def _check_size(im, name, kind, full_size):
     if not most or w * h <= 2 * most and need <= _most_bytes(): return
     can_shrink = im.format == 'JPEG' and not progressive
     shrink = ' Shrink it once with resize_images(path, max_size=1000, dest=path).' if can_shrink else ''
-    raise _Sound(f'{name} is too big: {w} × {h} pixels need {need / 1e9:.2g} GB.{shrink} {_allow}')
+    raise _CannotOpen(f'{name} is too big: {w} × {h} pixels need {need / 1e9:.2g} GB.{shrink} {_allow}')
 
 # %% ../../nbs/library/vision/core.ipynb #fe28380b
 def _strips(im):
@@ -114,7 +114,7 @@ def _span(im, low, high, name):
     kind = 'fractions' if im.mode == 'F' else f'{16 if im.mode.startswith("I;16") else 32}-bit whole numbers'
     bits = (*(getattr(im, 'tag_v2', {}).get(258) or ()), 16)[0] # a TIFF may say 12
     most = 1 if im.mode == 'F' else 2**bits - 1 if im.mode != 'I' or im.format == 'PNG' else 255
-    if low < -0.001 or high > most + 0.001 or np.isnan(low): raise _Sound(
+    if low < -0.001 or high > most + 0.001 or np.isnan(low): raise _CannotOpen(
         f'{name} holds {kind} from {low:g} to {high:g}: say which of them is black and which is white, with a class of '
         'your own, such as class Scan(PILImageBW): value_range = -1000, 3000')
     if most == 65535 and 255 < high < 4096 and not _told: _told.append(print(
@@ -149,13 +149,13 @@ def _on_white(im, kind):
 def _class_numbers(im):
     "One 8-bit number a pixel, as stored."
     if im.format in ('JPEG', 'MPO') or im.info.get('compression') == 'jpeg':
-        raise _Sound('is a JPEG, which changes numbers a little: masks are kept as PNG. If it is only black and white, '
+        raise _CannotOpen('is a JPEG, which changes numbers a little: masks are kept as PNG. If it is only black and white, '
                      'Image.fromarray(np.array(im.convert("L")) > 127) makes one of 0 and 1')
     a = np.array(im)
     if a.ndim == 3:
         colours = a[..., :3] if a.shape[-1] > 2 else a[..., :1]
         if (colours != colours[..., :1]).any():
-            raise _Sound('holds colours; a mask holds class numbers, one a pixel: '
+            raise _CannotOpen('holds colours; a mask holds class numbers, one a pixel: '
                          'replace each colour by its class number first')
         a = colours[..., 0]
     return Image.fromarray(_as_classes(a))
@@ -163,7 +163,7 @@ def _class_numbers(im):
 def _as_classes(a):
     "An array of numbers as class numbers."
     if not ((a >= 0) & (a <= 255) & (a == np.floor(a))).all():
-        raise _Sound(f'holds numbers from {a.min():g} to {a.max():g} ({a.dtype}); class numbers of a mask are whole, '
+        raise _CannotOpen(f'holds numbers from {a.min():g} to {a.max():g} ({a.dtype}); class numbers of a mask are whole, '
                      'from 0 to 255: give the classes such numbers first')
     return a.astype(np.uint8)
 
@@ -171,7 +171,7 @@ def _plain(im, kind, name, span=None):
     "`im` as 'RGB', 'L' or 'mask', however it was stored."
     if kind == 'mask':
         try: return _class_numbers(im)
-        except _Sound as e: raise _Sound(f'{name} {e}') from None
+        except _CannotOpen as e: raise _CannotOpen(f'{name} {e}') from None
     if im.mode == kind: return im
     if im.mode in ('I', 'F') or im.mode.startswith('I;16'): im = _eight_bits(im, name, span)
     return _on_white(im, kind) if im.has_transparency_data else im.convert(kind)
@@ -196,7 +196,7 @@ def _decode(im, name, kind, full_size, span=None):
         im.load()
         im = _plain(im, kind, name, span)
         return im if turn is None else im.transpose(turn)
-    except (MemoryError, _Sound): raise
+    except (MemoryError, _CannotOpen): raise
     except Exception as e: raise _unreadable(name, f'cannot be decoded ({e})') from e
 
 
@@ -382,9 +382,9 @@ def verify_images(files,              # paths
     "Find broken pictures; drop them with `.map(Path.unlink)`. Sound ones that cannot be opened as they are: a note."
     files = sorted(map(Path, files))
     faults = [(f, e) for f, e in zip(files, _in_threads(_fault, files, n_workers)) if e is not None]
-    sound = [e for _, e in faults if isinstance(e, (_Sound, MemoryError))]
+    sound = [e for _, e in faults if isinstance(e, (_CannotOpen, MemoryError))]
     if sound: print(f'Note: {len(sound)} of {len(files)} files are sound, but cannot be opened as they are. {sound[0]}')
-    return L(f for f, e in faults if not isinstance(e, (_Sound, MemoryError)))
+    return L(f for f, e in faults if not isinstance(e, (_CannotOpen, MemoryError)))
 
 
 # %% ../../nbs/library/vision/core.ipynb #e9858529

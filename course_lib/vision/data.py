@@ -79,7 +79,7 @@ def _noted(dls):
 def _target_block(labels):
     "The block that all these labels together ask for; ValueError where they could mean two things."
     names = list(labels.columns) if hasattr(labels, 'columns') else None
-    if hasattr(labels, 'cat'): return CategoryBlock
+    if names is None and hasattr(labels, 'cat'): return CategoryBlock # a pandas categorical
     a = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else labels
     rows = _python(a)
     several = [isinstance(o, (list, tuple)) for o in rows]
