@@ -245,7 +245,7 @@ def explained(e:Exception, # what went wrong
     if about_classes and numbered and int(y.max()) >= n: return ValueError(
         f'The model gives {n} outputs for each item, but the targets hold class {int(y.max())} (classes count from 0)'
         f'{_classes(learn.dls)}. {_wider(learn.dls, y, n)}')
-    weight = getattr(learn.loss_func, 'weight', None)
+    weight = getattr(getattr(learn, 'loss_func', None), 'weight', None)
     if isinstance(weight, torch.Tensor) and weight.dtype != pred.dtype and ('dtype' in text or 'scalar type' in text):
         return ValueError(f'the weights of the loss are {str(weight.dtype)[6:]}, the predictions '
                           f'{str(pred.dtype)[6:]}: give weight.float(). ({e})')

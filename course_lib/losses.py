@@ -32,7 +32,7 @@ def _weights(w, name='weight'):
     if isinstance(w, dict) or hasattr(w, 'index') and hasattr(w, 'iloc') and list(w.index) != list(range(len(w))):
         raise ValueError(f'{name}: a {type(w).__name__} has an order of its own, and the classes have another. Give a '
                          'list in the order of the classes: [w[c] for c in dls.vocab]')
-    t = torch.as_tensor(w if isinstance(w, torch.Tensor) else np.asarray(w, dtype=np.float64)).float()
+    t = torch.as_tensor(w if isinstance(w, torch.Tensor) else np.array(w, dtype=np.float64)).float()
     if not torch.isfinite(t).all() or (t < 0).any():
         raise ValueError(f'{name}: weights are numbers from 0 on, not {t.tolist()}: is a class without items among them?')
     return t

@@ -62,12 +62,17 @@ def _weight(targs): # targets in a batch
     sizes = [t.numel() if len(targs) == 1 else len(t) for t in targs if isinstance(t, torch.Tensor)]
     return sizes[0] if sizes else 1
 
+def _same(x): return x # functions with a name, for copies in other processes
+
 def _bare(f): return getattr(f, 'func', f) # out of a `partial`
 
-def _decided(loss_func, pred):
-    "Yes or no from one score an item, as the loss says."
-    act, decide = (getattr(loss_func, k, None) for k in ('activation', 'decodes'))
-    return decide(act(pred)).float().reshape(pred.shape) if act and decide else pred
+def _two_scores(learn):
+    "Scores for no and yes where the model has one output and the targets are 0 and 1: the loss knows what it means."
+    pred, loss_func = learn.pred, getattr(learn, 'loss_func', None)
+    one = isinstance(pred, torch.Tensor) and pred.ndim == 2 and pred.shape[1] == 1 and len(learn.yb) == 1
+    if not one or not ((learn.yb[0] == 0) | (learn.yb[0] == 1)).all(): return pred
+    said = getattr(loss_func, 'decodes', _same)(getattr(loss_func, 'activation', _same)(pred))
+    return F.one_hot((said > 0.5).long().reshape(-1), 2).float()
 
 class AvgMetric(Metric):
     "The mean of `func(pred, *targs)` over all items, for functions that are a mean over the items of a batch."
@@ -76,9 +81,8 @@ class AvgMetric(Metric):
         self.reset()
     def reset(self): self.total, self.count = 0., 0
     def accumulate(self, learn):
-        one = isinstance(learn.pred, torch.Tensor) and learn.pred.ndim > 1 and learn.pred.shape[-1] == 1
-        decide = one and getattr(_bare(self.func), 'of_classes', False) # the loss knows what one score means
-        self.add(_decided(learn.loss_func, learn.pred) if decide else learn.pred, *learn.yb)
+        pred = _two_scores(learn) if getattr(_bare(self.func), 'of_classes', False) else learn.pred
+        self.add(pred, *learn.yb)
     def add(self, pred, *targs):
         n, v = self.counted(pred, *targs), self.func(pred, *targs)
         v = v.detach() if isinstance(v, torch.Tensor) else v
@@ -93,7 +97,6 @@ class AvgMetric(Metric):
     def value(self): return _number(self.total / self.count, self.name) if self.count else None
 
 # %% ../nbs/library/metrics.ipynb #1f44db43
-def _same(x): return x # functions with a name, for copies in other processes
 def _binary_softmax(x): return x.softmax(-1)[..., -1]
 _activations = dict(no=_same, sigmoid=torch.sigmoid, softmax=partial(torch.softmax, dim=-1),
                     binarysoftmax=_binary_softmax)
@@ -146,7 +149,8 @@ def _joined(batches, name):
 def _classes(pred, axis, name):
     if pred.ndim and pred.shape[axis] > 1: return pred.argmax(dim=axis)
     raise ValueError(f'{name} needs a score for each class, but the predictions have shape {tuple(pred.shape)}: '
-                     'n_out should be the number of classes. For yes-or-no outputs use the …_multi metrics.')
+                     'n_out should be the number of classes (for tables, y_block=CategoryBlock). For yes-or-no outputs '
+                     'use the …_multi metrics, for numbers mae, rmse or R2Score.')
 
 def _check_thresh(thresh:float)->float:
     "`thresh`, if it is a probability."
@@ -185,7 +189,7 @@ class AvgLoss(Metric):
     def __init__(self): self.reset()
     def reset(self): self.total, self.count = 0., 0
     def accumulate(self, learn):
-        counts = getattr(learn.loss_func, 'counts', None)
+        counts = getattr(getattr(learn, 'loss_func', None), 'counts', None)
         n = _weight(learn.yb) if counts is None else counts(*learn.yb)
         self.total = self.total + learn.loss.detach().mean() * n
         self.count = self.count + n
@@ -217,21 +221,12 @@ def _that_count(pred, targ, axis=-1):
     return (~_void(targ, pred.shape[axis])).sum()
 
 @mean_metric
-def accuracy(inp,          # scores, classes along `axis`; or one probability of yes an item
+def accuracy(inp,          # scores, classes along `axis`
              targ,         # class numbers; -100 and 255 mark what does not count
              axis:int=-1): # dimension of the classes
     "The share of items whose likeliest class is the target."
-    one = inp.ndim < 2 or inp.shape[axis] == 1
-    pred, targ = flatten_check(_yes_or_no(inp, targ) if one else inp.argmax(dim=axis), targ)
-    hits, void = (pred == targ).float(), _void(targ, 2 if one else inp.shape[axis])
-    return hits.sum() / (~void).sum()
-
-def _yes_or_no(inp, targ):
-    "One number an item: yes above 0.5, where the target is 0 or 1."
-    if targ.numel() and inp.numel() == targ.numel() and ((targ == 0) | (targ == 1)).all(): return inp > 0.5
-    raise ValueError(f'accuracy needs a score for each class, but the predictions have shape {tuple(inp.shape)}: n_out '
-                     'should be the number of classes (y_block=CategoryBlock). For numbers use mae, rmse or R2Score; '
-                     'for yes-or-no outputs the …_multi metrics.')
+    pred, targ = flatten_check(_classes(inp, axis, 'accuracy'), targ)
+    return (pred == targ).float().sum() / (~_void(targ, inp.shape[axis])).sum()
 
 @mean_metric
 def error_rate(inp,          # scores, classes along `axis`

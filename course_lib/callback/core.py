@@ -39,8 +39,8 @@ class Callback:
         "The loop that this callback is on board of; None where there is none (any more)."
         return self._learn and self._learn()
     @learn.setter
-    def learn(self, loop): # held weakly: a learner that nobody holds is freed at once, with its data
-        self._learn = weakref.ref(loop) if isinstance(loop, TrainLoop) else lambda: loop
+    def learn(self, loop): # held weakly: a loop that nobody holds is freed at once, with its data
+        self._learn = weakref.ref(loop) if hasattr(loop, '_compile') else lambda: loop
 
     @property
     def name(self)->str:

@@ -123,6 +123,19 @@ class _OfAttr: # a class, for functions made in functions cannot be sent to anot
     def __call__(self, o): return self.f(getattr(o, self.attr))
     def __repr__(self): return f'using_attr({getattr(self.f, "__name__", self.f)}, {self.attr!r})'
 
+def _plain(o):
+    "A number or word as Python's own, whatever it comes in."
+    return o.item() if isinstance(o, np.generic) or isinstance(o, (np.ndarray, torch.Tensor)) and not o.ndim else o
+
+def _missing(o):
+    "NaN, None, or pandas' words for them."
+    o = _plain(o)
+    return o is None or isinstance(o, float) and o != o or type(o).__name__ in ('NAType', 'NaTType')
+
+def _short(names, n=8):
+    names = [str(o) for o in names]
+    return ', '.join(names[:n]) + (f', … ({len(names)} in all)' if len(names) > n else '')
+
 # %% ../../nbs/library/data/transforms.ipynb #092de2f7
 class ColReader(Configurable):
     "Reads one or more columns of a row."
@@ -328,15 +341,6 @@ class CategoryMap:
 class _OrNa(dict):
     def __missing__(self, v): return 0 # what is not in the list is '#na#', where there is one
 
-def _plain(o):
-    "A number or word as Python's own, whatever it comes in."
-    return o.item() if isinstance(o, np.generic) or isinstance(o, (np.ndarray, torch.Tensor)) and not o.ndim else o
-
-def _missing(o):
-    "NaN, None, or pandas' words for them."
-    o = _plain(o)
-    return o is None or isinstance(o, float) and o != o or type(o).__name__ in ('NAType', 'NaTType')
-
 def _no_labels(labels, part, rows=None):
     "ValueError if items have no label."
     lost = [i for i, o in enumerate(labels) if _missing(o)]
@@ -395,10 +399,6 @@ class Categorize(Transform):
         if lost:
             raise ValueError(f'validation has {len(lost)} class(es) that training lacks: {_short(lost)}. Move some of '
                              'their items to training, remove them, or name all classes with vocab=[...].')
-
-def _short(names, n=8):
-    names = [str(o) for o in names]
-    return ', '.join(names[:n]) + (f', … ({len(names)} in all)' if len(names) > n else '')
 
 # %% ../../nbs/library/data/transforms.ipynb #90ca85f9
 class MultiCategorize(Categorize):

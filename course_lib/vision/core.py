@@ -155,7 +155,7 @@ def _class_numbers(im):
     if a.ndim == 3:
         colours = a[..., :3] if a.shape[-1] > 2 else a[..., :1]
         if (colours != colours[..., :1]).any():
-            raise _CannotOpen('holds colours; a mask holds class numbers, one a pixel: '
+            raise _CannotOpen('has colours, but a mask holds class numbers, one a pixel: '
                          'replace each colour by its class number first')
         a = colours[..., 0]
     return Image.fromarray(_as_classes(a))
