@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
-from .torch_core import get_grid, show_title
+from .torch_core import get_grid, retag, show_title
 from .data.core import is_picture, show_any
 from .learner import in_order
 
@@ -97,7 +97,8 @@ def show_at(self:Interpretation, places,  # places in the data set
     items = [self.dl.decode_batch(b)[0] for b in batches]
     if not is_picture(items[0][0]): return _show_table(self, places, items)
     if self.decoded.ndim > 2:
-        said = [self.dl.decode_batch((*b[:-1], self.decoded[i:i + 1]))[0] for i, b in zip(places, batches)]
+        decided = [retag(self.decoded[i:i + 1], self.decoded) for i in places]
+        said = [self.dl.decode_batch((*b[:-1], d))[0] for b, d in zip(batches, decided)]
         return _show_pairs(self, places, items, said, figsize)
     for i, item, ax in zip(places, items, get_grid(len(items), nrows, ncols, figsize)):
         pred, targ, loss, prob = self.verdict(i)

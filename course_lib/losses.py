@@ -34,7 +34,7 @@ def _weights(w, name='weight'):
                          'list in the order of the classes: [w[c] for c in dls.vocab]')
     t = torch.as_tensor(w if isinstance(w, torch.Tensor) else np.array(w, dtype=np.float64)).float()
     if not torch.isfinite(t).all() or (t < 0).any():
-        raise ValueError(f'{name}: weights are numbers from 0 on, not {t.tolist()}: is a class without items among them?')
+        raise ValueError(f'{name}: weights are numbers from 0 on, not {t.tolist()}: has a class no items?')
     return t
 
 class BaseLoss(Configurable):
@@ -110,7 +110,7 @@ class CrossEntropyLossFlat(BaseLoss):
         self.axis = axis
 
     def counts(self, targ, *more):
-        "What the targets of a batch weigh together: those with `ignore_index` nothing, the others their class's weight."
+        "What the targets of a batch weigh: those with `ignore_index` nothing, the others as much as their class."
         if targ.is_floating_point(): return len(targ)
         ignored, weight = getattr(self.func, 'ignore_index', -100), getattr(self.func, 'weight', None)
         counted = targ != ignored
@@ -174,8 +174,8 @@ def about_classes(targ, # class numbers
     "What to do about targets that are no class of the model."
     held = targ[(targ >= n) & (targ != -100)].unique().tolist()
     if held == [255] and targ.ndim > 1 and not ((targ > 0) & (targ < 255)).any():
-        return ('Masks of 0 and 255 mean no and yes: IntToFloatTensor(div_mask=255) makes 0 and 1 of them. If 255 marks '
-                'pixels that do not count: CrossEntropyLossFlat(axis=1, ignore_index=255).')
+        return ('Masks of 0 and 255 mean no and yes: IntToFloatTensor(div_mask=255) makes 0 and 1 of them. If 255 '
+                'marks pixels that do not count: CrossEntropyLossFlat(axis=1, ignore_index=255).')
     if held == [255]: return ('255 usually marks what does not count: CrossEntropyLossFlat(axis=1, ignore_index=255) '
                               'leaves it out.')
     return 'Fix: n_out = the number of classes.'
@@ -219,7 +219,7 @@ class BCELossFlat(BCEWithLogitsLossFlat):
                  weight=None,              # weight of each output
                  reduction:str='mean'):    # 'mean', 'sum' or 'none'
         super().__init__(thresh)
-        self.func = nn.BCELoss(weight=weight, reduction=reduction)
+        self.func = nn.BCELoss(weight=_weights(weight), reduction=reduction)
     def activation(self, pred):
         "Nothing: these are probabilities."
         return pred

@@ -68,7 +68,9 @@ def _recording(init):
     sig = inspect.signature(init)
     @functools.wraps(init)
     def wrapped(self, *args, **kwargs):
-        if '_made_with' not in self.__dict__: self.__dict__['_made_with'] = _bound(sig, (self, *args), kwargs)
+        if '_made_with' not in self.__dict__:
+            me, *made = _bound(sig, (self, *args), kwargs).items()
+            self.__dict__['_made_with'] = dict(made) # without itself: an object that holds itself is freed late
         init(self, *args, **kwargs)
     return wrapped
 

@@ -143,9 +143,10 @@ def write_run(result:Result,  # what was trained
              )->Result:       # with the names of the files
     "Write model, figures and page of a run."
     drawn, out = figures(result.learn, rates), Path(out)
-    (out/'figures').mkdir(parents=True, exist_ok=True)
-    for name, (fig, *_) in drawn.items(): (out/'figures'/f'{name}.png').write_bytes(png_bytes(fig))
     result.learn.path = out
-    model, page = result.learn.export('model.pkl'), report(result, drawn).save(out/'report.html')
+    model = result.learn.export('model.pkl') # first: a folder with figures and a model is never taken for a class
+    (out/'figures').mkdir(exist_ok=True)
+    for name, (fig, *_) in drawn.items(): (out/'figures'/f'{name}.png').write_bytes(png_bytes(fig))
+    page = report(result, drawn).save(out/'report.html')
     result.files |= dict(model=str(model), page=str(page))
     return result

@@ -46,7 +46,7 @@ class Scores(Callback):
 
 def _number(v): return v.item() if isinstance(v, torch.Tensor) and v.numel() == 1 else v
 
-def targets_that_count(learn):
+def targets_that_count(learn): # has `loss_func` and a batch
     "The weight of this batch in an average: how many of its targets count, where the loss says so, else its items."
     counts = getattr(learn.loss_func, 'counts', None)
     return learn.bs_now if counts is None else counts(*learn.yb)

@@ -88,7 +88,8 @@ class SaveModelCallback(TrackerCallback):
     def after_fit(self):
         if self.at_end: self._save(self.fname)
         elif self.saved and not self.every_epoch: self.learn.load(self.fname, with_opt=self.with_opt)
-        elif not self.every_epoch and self.recorder.values: self.say(f'no best {self.monitor} {self.since()}: not saved')
+        elif not self.every_epoch and self.recorder.values:
+            self.say(f'no best {self.monitor} {self.since()}: not saved')
 
     def _save(self, name): self.saved = self.learn.save(name, with_opt=self.with_opt)
 
@@ -169,7 +170,7 @@ class CheckpointCallback(Callback):
         if self.unfinished and this == fits[-1]: fits = fits[:-1]
         elif self.unfinished and this == fits[0]: fits = ()
         elif self.unfinished and self.resume:
-            print('This fit has other epochs, rates or frozen layers than the one that was interrupted: it begins anew.')
+            print('This fit has other epochs, rates or frozen layers than the interrupted one: it begins anew.')
         self.fits, self.unfinished = (*fits, this), True
 
     def after_epoch(self):

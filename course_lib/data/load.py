@@ -177,7 +177,7 @@ def _write(self:DiskCache):
 _no_matter = '''pin_memory pin_memory_device persistent_workers prefetch_factor timeout multiprocessing_context
     worker_init_fn in_order'''.split() # they are about processes, and ours are threads
 _of_others = '''valid_pct seed valid_idx valid_col item_tfms batch_tfms splitter get_x get_y get_items label_col fn_col
-    label_delim y_block img_cls val_bs path cat_names cont_names y_names procs user_name item_name rating_name'''.split()
+    label_delim y_block img_cls val_bs path cat_names cont_names y_names procs user_name item_name'''.split()
 
 def _of_torch(cls, given):
     "`collate_fn` of what torch's loader takes beyond ours; TypeError names the nearest of what nobody takes."

@@ -267,6 +267,10 @@ def GrandparentSplitter(train_name='train', # name of the training folder, or a 
     "By the folder two levels up, as in `train/cats/1.jpg`; items in neither are left out."
     def split(o):
         names = [Path(x).parent.parent.name for x in o]
+        lost = [x for x, n in zip(o, names) if n not in (*L(train_name), *L(valid_name))]
+        if lost and len(lost) < len(names):
+            print(f'Note: {len(lost)} of {len(names)} items are in neither {train_name} nor {valid_name}, two folders '
+                  f'above, and are left out, first: {lost[0]}')
         return tuple(L(i for i, n in enumerate(names) if n in L(wanted)) for wanted in (train_name, valid_name))
     return split
 

@@ -255,7 +255,8 @@ def _leave_out_targets(self:TabularPandas):
     targets = set(self.y_names)
     if both := [n for n in [*self.cat_names, *self.cont_names] if n in targets]:
         print(f'Note: the target {_named(both)} is among the inputs, and is left out there: a model would only copy it')
-        for kind in ('cat_names', 'cont_names'): setattr(self, kind, getattr(self, kind).filter(lambda n: n not in targets))
+        self.cat_names, self.cont_names = (names.filter(lambda n: n not in targets)
+                                           for names in (self.cat_names, self.cont_names))
 
 @patch
 def _to_numbers(self:TabularPandas):

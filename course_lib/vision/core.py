@@ -72,6 +72,8 @@ def _other_format(data):
     if data[4:8] == b'ftyp': what, fix = _brands.get(data[8:11], ('a film', 'take single pictures out of it first'))
     elif data[128:132] == b'DICM': what, fix = 'DICOM', 'pip install pydicom: dcmread(file).pixel_array is an array'
     elif b'<svg' in data[:1000].lower(): what, fix = 'SVG', 'a drawing made of text: pip install cairosvg makes PNGs'
+    Image.init()
+    if {'HEIC': 'HEIF', 'JPEG XL': 'JXL'}.get(what, what) in Image.OPEN: return None # read here, and yet not: damaged
     return what and f'{what}, which Pillow does not read here ({fix})'
 
 # %% ../../nbs/library/vision/core.ipynb #42f02a8b
@@ -117,12 +119,13 @@ def _span(im, low, high, name):
     if low < -0.001 or high > most + 0.001 or np.isnan(low): raise _CannotOpen(
         f'{name} holds {kind} from {low:g} to {high:g}: say which of them is black and which is white, with a class of '
         'your own, such as class Scan(PILImageBW): value_range = -1000, 3000')
-    if most == 65535 and 255 < high < 4096 and not _told: _told.append(print(
-        f'Note: {name} has 16 bits a pixel but reaches only {high:g}: scaled by 65535 it is nearly black. If less is '
-        'white in all your pictures, declare it: class Scan(PILImageBW): value_range = 0, 4095'))
+    if most == 65535 and 255 < high < 4096 and not _told:
+        _told.append(name) # once is enough
+        print(f'Note: {name} has 16 bits a pixel but reaches only {high:g}: scaled by 65535 it is nearly black. If '
+              'less is white in all your pictures, declare it: class Scan(PILImageBW): value_range = 0, 4095')
     return 0, most
 
-_told = [] # once is enough
+_told = []
 
 def _eight_bits(im, name, span=None):
     "16-bit, 32-bit and floating-point greys as 8-bit greys."
@@ -149,8 +152,8 @@ def _on_white(im, kind):
 def _class_numbers(im):
     "One 8-bit number a pixel, as stored."
     if im.format in ('JPEG', 'MPO') or im.info.get('compression') == 'jpeg':
-        raise _CannotOpen('is a JPEG, which changes numbers a little: masks are kept as PNG. If it is only black and white, '
-                     'Image.fromarray(np.array(im.convert("L")) > 127) makes one of 0 and 1')
+        raise _CannotOpen('is a JPEG, which changes numbers a little: masks are kept as PNG. If it is only black and '
+                          'white, Image.fromarray(np.array(im.convert("L")) > 127) makes one of 0 and 1')
     a = np.array(im)
     if a.ndim == 3:
         colours = a[..., :3] if a.shape[-1] > 2 else a[..., :1]
@@ -163,8 +166,8 @@ def _class_numbers(im):
 def _as_classes(a):
     "An array of numbers as class numbers."
     if not ((a >= 0) & (a <= 255) & (a == np.floor(a))).all():
-        raise _CannotOpen(f'holds numbers from {a.min():g} to {a.max():g} ({a.dtype}); class numbers of a mask are whole, '
-                     'from 0 to 255: give the classes such numbers first')
+        raise _CannotOpen(f'holds numbers from {a.min():g} to {a.max():g} ({a.dtype}); class numbers of a mask are '
+                          'whole, from 0 to 255: give the classes such numbers first')
     return a.astype(np.uint8)
 
 def _plain(im, kind, name, span=None):
@@ -323,8 +326,8 @@ def to_image(x, # tensor C×H×W or H×W, or array H×W×C or H×W; whole number
     top = 1.001 if x.dtype.kind == 'f' else 255
     if x.min() < -0.001 or x.max() > top:
         raise ValueError(f'pixels are whole numbers 0–255 or floats 0–1, found {x.dtype} from {x.min()} to {x.max()}: '
-                         'divide, or turn into uint8, first; or declare what is black and what white with a class of your '
-                         'own, such as class Scan(PILImageBW): value_range = -1000, 3000')
+                         'divide, or turn into uint8, first; or declare what is black and what white with a class of '
+                         'your own, such as class Scan(PILImageBW): value_range = -1000, 3000')
     if x.dtype.kind == 'f': x = x.clip(0, 1) * 255 + 0.5
     return Image.fromarray(np.ascontiguousarray(x.astype(np.uint8)))
 

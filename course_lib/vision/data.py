@@ -93,8 +93,8 @@ def _target_block(labels):
                          'y_block=MultiCategoryBlock(encoded=True, vocab=[names of the columns]); if they are names, '
                          'y_block=MultiCategoryBlock; if they are numbers, y_block=RegressionBlock')
     if any(isinstance(v, float) for v in values): return RegressionBlock
-    raise ValueError(f'the labels are rows of whole numbers such as {list(rows[0])}: give y_block=MultiCategoryBlock if '
-                     'they are names of classes, RegressionBlock if they are amounts, PointBlock if they are places')
+    raise ValueError(f'the labels are rows of whole numbers such as {list(rows[0])}: give y_block=MultiCategoryBlock '
+                     'if they are names of classes, RegressionBlock if they are amounts, PointBlock if they are places')
 
 def _python(a):
     "Labels as Python's own values: lists of numbers, words, or lists of them."
