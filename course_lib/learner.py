@@ -413,7 +413,8 @@ def get_preds(self:Learner,
 @patch
 def _decided(self:Learner, pred):
     "What activated outputs say, as the targets of these data are: class numbers, masks, points."
-    lost = [t.isnan().flatten(1).any(1) for t in _parts(pred) if isinstance(t, torch.Tensor) and t.ndim > 1]
+    parts = pred if isinstance(pred, (tuple, list)) else (pred,)
+    lost = [t.isnan().flatten(1).any(1) for t in parts if isinstance(t, torch.Tensor) and t.ndim > 1]
     if lost and (n := int(lost[0].sum())):
         print(f'Note: {n} of {len(lost[0])} predictions are no numbers (NaN): did training diverge? What is decided '
               'from them means nothing.')
