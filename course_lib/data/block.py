@@ -31,6 +31,7 @@ class TransformBlock:
         self.type_tfms, self.batch_tfms = L(type_tfms), L(batch_tfms)
         self.dl_type, self.dls_kwargs = dl_type, dls_kwargs or {}
         self.item_tfms = L(item_tfms) if item_tfms is not None else L(ToTensor)
+    def reader(self, get): return get # how a part is read from an item; a block of texts may read columns by itself
 
 def CategoryBlock(vocab=None,         # the classes (default: those of the training items)
                   sort:bool=True,     # sort them
@@ -108,7 +109,8 @@ def datasets(self:DataBlock, source, # folder, table or list; what `get_items` t
 @patch
 def _type_tfms(self:DataBlock):
     "For each part: its getter, then its block's transforms, made anew so that no two data sets share a vocabulary."
-    return [([] if g is noop else _steps(g)) + _anew(b.type_tfms) for g, b in zip(self.getters, self.blocks)]
+    getters = [b.reader(g) for g, b in zip(self.getters, self.blocks)]
+    return [([] if g is noop else _steps(g)) + _anew(b.type_tfms) for g, b in zip(getters, self.blocks)]
 
 def _anew(tfms): return [t if isinstance(t, type) else copy(t) for t in tfms]
 def _steps(getter): return list(getter.fs) if isinstance(getter, Pipeline) else [getter]

@@ -267,10 +267,11 @@ Datasets.dataloaders = TfmdLists.dataloaders = _dataloaders
 
 # %% ../../nbs/library/data/core.ipynb #2be56158
 @patch
-def test_dl(self:DataLoaders, items, # new items: paths, pictures, rows of a DataFrame
+def test_dl(self:DataLoaders, items, # new items: paths, pictures, texts, rows of a DataFrame; or one path or text
             with_labels:bool=False,  # do they have targets?
             **kwargs):               # anything `DataLoader` takes
     "A loader for new items, prepared like validation items, in their order."
+    if isinstance(items, (str, Path)): items = [items]
     if not len(items): raise ValueError('no items were given: the list is empty')
     ds = self.loaders[-1].dataset
     if not hasattr(ds, 'test_set'):
@@ -366,9 +367,11 @@ def to_config(self:DataLoaders)->dict: # JSON-able
     for f in [f for tl in inputs for f in tl.tfms.fs]: # an input that cannot be made again: an error now, not later
         if not _writable(f) and not _reads_only(f, inputs): to_config(f)
     parts = [[f for f in tl.tfms.fs if _writable(f)] for tl in [*inputs, *targets]]
+    maker, own = getattr(type(dl), 'empty', empty_loaders), getattr(type(dl), 'written', ()) # of its own kind
     empty = dict(tfms=parts, n_inp=dl.dataset.n_inp, bs=dl.bs, after_item=list(dl.after_item.fs),
                  after_batch=list(dl.after_batch.fs), before_batch=list(dl.before_batch))
-    return {'$new': name_of(empty_loaders), 'args': {k: to_config(v) for k, v in empty.items()}}
+    empty |= {k: getattr(dl, k) for k in own}
+    return {'$new': name_of(maker), 'args': {k: to_config(v) for k, v in empty.items()}}
 
 def _reads_only(f, inputs):
     "The first step of an input may be a function that reads it out of an item; predictions start after it."

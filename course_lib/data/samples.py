@@ -23,7 +23,9 @@ _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules o
                 planet='course_lib.data.drawn_tiles', dog_breeds='course_lib.data.drawn_breeds',
                 cifar='course_lib.data.drawn_shapes',
                 adult='course_lib.data.drawn_adult', rossmann='course_lib.data.drawn_sales',
-                **dict.fromkeys(('movielens', 'ml_sample', 'ml_100k'), 'course_lib.data.drawn_ratings'))
+                **dict.fromkeys(('movielens', 'ml_sample', 'ml_100k'), 'course_lib.data.drawn_ratings'),
+                **dict.fromkeys(('imdb', 'imdb_sample', 'reviews_tabular'), 'course_lib.data.drawn_reviews'),
+                arxiv='course_lib.data.drawn_abstracts')
 
 def register_sample(name:str,        # what `make_sample` and the entries of `URLs` call it
                     version:int=1,   # raise it when the same arguments make other files
