@@ -61,8 +61,8 @@ def test_a_callback_of_two_learners_works_for_the_one_that_trains(tmp_path):
 
 
 @pytest.mark.parametrize('cbs', [ProgressCallback, [ProgressCallback(), Recorder], [Scores(), Scores, Recorder()]])
-def test_one_table(cbs, capsys):
-    learn = learner()
+def test_one_table(cbs, capsys, tmp_path):
+    learn = learner(tmp_path)
     with learn.no_bar(): learn.fit(1, cbs=cbs)
     assert capsys.readouterr().out.count('train_loss') == 1
     n = len(learn.cbs)
@@ -110,8 +110,8 @@ def test_freed_at_once_with_data_and_optimizer(tmp_path):
     finally: gc.enable()
 
 
-def test_copies_after_training_are_whole():
-    learn = fit(learner(metrics=[accuracy, F1Score()], cbs=SaveModelCallback))
+def test_copies_after_training_are_whole(tmp_path):
+    learn = fit(learner(tmp_path, metrics=[accuracy, F1Score()], cbs=SaveModelCallback))
     for again in (copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))):
         twin, before = again(learn), learn.model.weight.detach().clone()
         assert twin.recorder.learn is twin and twin.opt.param_groups[0]['params'][0] is twin.model.weight
