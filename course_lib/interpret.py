@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
-from .torch_core import get_grid, show_title
-from .data.core import is_picture
+from .torch_core import get_grid, retag, show_title
+from .data.core import is_picture, show_any
 from .learner import in_order
 
 # %% ../nbs/library/interpret.ipynb #ed86691c
@@ -47,6 +47,8 @@ class Interpretation:
 
 def _as_probabilities(preds, targs, decoded):
     "A plain function as loss tells the learner neither softmax nor argmax: do both for it."
+    one = preds.ndim == 2 and preds.shape[1] == 1 and decoded.ndim == 1 and not decoded.is_floating_point()
+    if one: return torch.cat([1 - preds, preds], 1), targs, decoded # one probability of yes: two classes
     scores = preds.ndim == 2 and targs.ndim == 1 and not targs.is_floating_point() and decoded.shape == preds.shape
     return (preds.softmax(1), targs, preds.argmax(1)) if scores else (preds, targs, decoded)
 
@@ -73,6 +75,7 @@ def top_losses(self:Interpretation,
 # %% ../nbs/library/interpret.ipynb #ec142248
 def _named(vocab, y):
     "A class number, tags or numbers in words."
+    if y.ndim > 1: return '' # masks and points are drawn
     y = y.tolist()
     if isinstance(y, list):
         if not vocab: return ', '.join(f'{o:.2f}' for o in y)
@@ -97,13 +100,26 @@ def show_at(self:Interpretation, places,  # places in the data set
     if not hasattr(self.dl, 'do_batch'):
         raise TypeError(f'items can be fetched from a DataLoader, not from {type(self.dl).__name__}: nothing to draw')
     numbers = places if self.places is None else [self.places[i] for i in places]
-    items = [self.dl.decode_batch(self.dl.do_batch([self.dl.dataset[i]]))[0] for i in numbers]
+    batches = [self.dl.do_batch([self.dl.dataset[i]]) for i in numbers]
+    items = [self.dl.decode_batch(b)[0] for b in batches]
     if not is_picture(items[0][0]): return _show_table(self, places, items)
+    if self.decoded.ndim > 2:
+        decided = [retag(self.decoded[i:i + 1], self.decoded) for i in places]
+        said = [self.dl.decode_batch((*b[:-1], d))[0] for b, d in zip(batches, decided)]
+        return _show_pairs(self, places, items, said, figsize)
     for i, item, ax in zip(places, items, get_grid(len(items), nrows, ncols, figsize)):
         pred, targ, loss, prob = self.verdict(i)
         item[0].show(ctx=ax)
         title = f'{pred}/{targ} / {loss:.2f}' + ('' if prob is None else f' / {prob:.2f}')
         show_title(title, ax=ax, color='black' if pred == targ else 'tab:red', fontsize=8)
+
+def _show_pairs(interp, places, truth, said, figsize):
+    "Masks and points: what is there beside what was said."
+    axs = get_grid(2 * len(places), len(places), 2, figsize)
+    for i, t, s, left, right in zip(places, truth, said, axs[::2], axs[1::2]):
+        for item, ax, title in ((t, left, 'Target'), (s, right, f'Prediction / {interp.losses[i]:.2f}')):
+            show_any(item, ctx=ax)
+            show_title(title, ax=ax, fontsize=8)
 
 def _show_table(interp, places, items):
     import pandas as pd

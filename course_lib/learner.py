@@ -26,11 +26,12 @@ from .data.core import DataLoaders
 from .data.transforms import Normalize
 from .learner_io import load_learner # with it come save, load and export
 from .learner_show import Summary # summary and show_results
-from .losses import looks_activated, meaning_of
+from .losses import about_classes, looks_activated, meaning_of
 from .metrics import mk_metric
 from .optimizer import Adam, get_hypers, set_hypers
-from .torch_core import default_device, map_tensors, register, to_cpu
+from .torch_core import default_device, map_tensors, register, retag, to_cpu
 from .transform import Pipeline
+
 
 # %% ../nbs/library/learner.ipynb #bbf31af2
 def trainable_params(m:nn.Module)->list: # a model; its parameters
@@ -242,10 +243,22 @@ def create_opt(self:Learner):
         raise ValueError(f'{type(self.model).__name__} has nothing to train: is everything frozen, or does the '
                          'splitter give no parameters?')
     self.opt = self.opt_func(parts, lr=1e-3)
-    self.opt.set_hypers, self.opt.set_hyper = self.set_hypers, lambda name, v: self.set_hypers(**{name: v})
-    if type(self.opt).zero_grad is torch.optim.Optimizer.zero_grad: self.opt.zero_grad = partial(_zero_grad, self.opt)
+    self._tie_opt()
     self.set_hypers(lr=self.lr, wd=get_hypers(self.opt)[0].get('wd', 0.) if self.wd is None else self.wd)
     return self.opt
+
+@patch
+def _tie_opt(self:Learner):
+    "Let the optimizer answer to the names of this course, without keeping the learner alive."
+    me, opt = weakref.ref(self), self.opt
+    opt.set_hypers = lambda **hypers: me().set_hypers(**hypers)
+    opt.set_hyper = lambda name, v: me().set_hypers(**{name: v})
+    if type(opt).zero_grad is torch.optim.Optimizer.zero_grad: opt.zero_grad = partial(_zero_grad, weakref.proxy(opt))
+
+@patch
+def __setstate__(self:Learner, state):
+    TrainLoop.__setstate__(self, state)
+    if self.opt is not None: self._tie_opt()
 
 def _zero_grad(opt, set_to_none=True):
     "What `opt.zero_grad` does, without the time it spends on profiling."
@@ -346,10 +359,21 @@ def explained(e:Exception, # what went wrong
     numbered = y.numel() and not y.is_floating_point() and y.ndim < pred.ndim
     if about_classes and numbered and int(y.max()) >= n: return ValueError(
         f'The model gives {n} outputs for each item, but the targets hold class {int(y.max())} (classes count from 0)'
-        f'{_classes(learn.dls)}. Make the last layer that wide: n_out={_n_classes(learn.dls) or int(y.max()) + 1}.')
+        f'{_classes(learn.dls)}. {_wider(learn.dls, y, n)}')
+    weight = getattr(getattr(learn, 'loss_func', None), 'weight', None)
+    if isinstance(weight, torch.Tensor) and weight.dtype != pred.dtype and ('dtype' in text or 'scalar type' in text):
+        return ValueError(f'the weights of the loss are {str(weight.dtype)[6:]}, the predictions '
+                          f'{str(pred.dtype)[6:]}: give weight.float(). ({e})')
+    flat = y.ndim == 1 and isinstance(e, IndexError)
+    if flat and any(w in text for w in ('dimension out of range', 'too many indices')): return ValueError(
+        f'{e}. Class targets have one dimension here, shape {tuple(y.shape)}: leave out .squeeze(1), or [:, 0]')
     if y.is_floating_point() and y.numel() != pred.numel() and len(y) == len(pred): return ValueError(
         f'The model gives {list(pred.shape[1:])} numbers for each item, the targets have {list(y.shape[1:])}: '
         f'make the last layer fit. ({e})')
+
+def _wider(dls, y, n):
+    fix = about_classes(y, n)
+    return fix if '255' in fix else f'Make the last layer that wide: n_out={_n_classes(dls) or int(y.max()) + 1}.'
 
 def _n_classes(dls):
     c = getattr(dls, 'c', None)
@@ -484,7 +508,8 @@ class GatherPredsCallback(Callback):
 def joined(batches:list): # tensors, or tuples of tensors
     "One batch made of several."
     if isinstance(batches[0], (tuple, list)): return type(batches[0])(joined(part) for part in zip(*batches))
-    return torch.cat(batches) if isinstance(batches[0], torch.Tensor) and batches[0].ndim else batches
+    if not (isinstance(batches[0], torch.Tensor) and batches[0].ndim): return batches
+    return retag(torch.cat(batches), batches[0])
 
 # %% ../nbs/library/learner.ipynb #e3d1ff6d
 def item_losses(loss_func, pred, yb)->torch.Tensor: # one loss an item
@@ -494,7 +519,9 @@ def item_losses(loss_func, pred, yb)->torch.Tensor: # one loss an item
     else:
         one = lambda o, i: map_tensors(lambda t: t[i:i + 1], o)
         loss = torch.stack([loss_func(one(pred, i), *one(yb, i)) for i in range(len(yb[0]))])
-    n = len(yb[0])
+    n, y, ignored = len(yb[0]), yb[0], getattr(getattr(loss_func, 'func', loss_func), 'ignore_index', None)
+    if loss.numel() == y.numel() > n and ignored is not None: # the mean of those that count
+        return loss.reshape(n, -1).sum(1) / (y != ignored).reshape(n, -1).sum(1).clamp(min=1)
     return loss.reshape(n, -1).mean(1) if loss.numel() % n == 0 else loss
 
 def unreduced(loss_func): # a loss with `reduction`
@@ -551,10 +578,20 @@ def get_preds(self:Learner,
     if parts['pred'] is None: raise ValueError('nothing to predict: the loader gives no batches')
     activation, decodes = self.meaning(parts['pred'])
     pred = (act or activation)(parts['pred'])
-    decoded = decodes(pred) if with_decoded else None
+    decoded = self._decided(pred, decodes) if with_decoded else None
     asked = ((parts['input'], with_input), (pred, True), (parts['targ'], True), (decoded, with_decoded),
              (parts['loss'], with_loss))
     return tuple(v for v, wanted in asked if wanted)
+
+@patch
+def _decided(self:Learner, pred, decodes):
+    "What activated outputs say, as the targets of these data are: class numbers, masks, points."
+    parts = pred if isinstance(pred, (tuple, list)) else (pred,)
+    lost = [t.isnan().flatten(1).any(1) for t in parts if isinstance(t, torch.Tensor) and t.ndim > 1]
+    if lost and (n := int(lost[0].sum())):
+        print(f'Note: {n} of {len(lost[0])} predictions are no numbers (NaN): did training diverge? What is decided '
+              'from them means nothing.')
+    return getattr(self.dls, 'as_targets', noop)(decodes(pred))
 
 def _known_order(dl):
     "A loader that sorts its items goes through them once, in an order that we know."
@@ -576,7 +613,7 @@ def predict(self:Learner, item,    # anything the data set can prepare: a path, 
     first = self.dls.decode_batch((*_parts(inp), *_parts(decided)))[0]
     n = self.n_inp or 1
     x, y = (part[0] if len(part) == 1 else part for part in (tuple(first[:n]), tuple(first[n:])))
-    out = y, map_tensors(lambda t: t[0], decided), map_tensors(lambda t: t[0], preds)
+    out = y, map_tensors(lambda t: retag(t[0], t), decided), map_tensors(lambda t: t[0], preds)
     return (x, *out) if with_input else out
 
 def _parts(o): return tuple(o) if isinstance(o, (tuple, list)) else (o,)

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
-from .data.external import beside, sweep
+from .data.external import beside, check_place, sweep
 from .torch_core import _check_type, check_config, from_config, name_of, registry, role_of, to_config
 
 # %% ../nbs/library/learner_io.ipynb #908697ca
@@ -210,7 +210,8 @@ def save(self:TrainLoop, file,        # name below `path/models`, or a full path
     if (at := model_file(self, file)).suffix in ('.pth', '.pt'): return _save_torch(self, at, with_opt)
     opt, note = opt_tensors(self.opt) if with_opt and self.opt is not None else ({}, None)
     weights = {f'model.{k}': v for k, v in self.model.state_dict().items()}
-    return write_tensors(model_file(self, file), {**weights, **opt}, {'kind': 'weights', 'opt': note})
+    file = check_place(model_file(self, file), 'learn.path = a folder of your own')
+    return write_tensors(file, {**weights, **opt}, {'kind': 'weights', 'opt': note})
 
 @patch
 def load(self:TrainLoop, file,       # name below `path/models`, or a full path
@@ -512,6 +513,7 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
            **kwargs,                           # ignored: for code written for fastai
           )->Path:
     "Everything that predicting needs, in one file. The learner stays as it is."
+    file = check_place(Path(self.path)/fname, 'learn.path = a folder of your own')
     dls = self.dls.to_config() if hasattr(self.dls, 'to_config') else None
     if dls is None: print('these data do not say how new items are prepared: the loaded learner predicts batches, '
                           'get_preds(dl=[batch])')
@@ -524,7 +526,7 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
     note['modules'] = sorted(_modules(note) | _modules({'$ref': note['learner']}))
     check_note(json.loads(json.dumps(note))) # what could not be loaded is not written
     if '$given' not in model: check_size(model, self.model.state_dict())
-    return write_tensors(Path(self.path)/fname, self.model.state_dict(), note)
+    return write_tensors(file, self.model.state_dict(), note)
 
 def _model_note(m):
     "Its recipe; or only its name, where whoever loads the file has to bring the model."

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from torch import nn
 from .callback.core import TrainLoop
-from .data.core import is_picture, show_any, show_items
+from .data.core import in_words, is_picture, show_any, show_items
 from .torch_core import get_grid, map_tensors, to_device
 
 # %% ../nbs/library/learner_show.ipynb #30bc002d
@@ -91,23 +91,28 @@ def show_results(self:TrainLoop,
     decided = self.get_preds(dl=[batch], with_decoded=True)[2]
     xs = self.split(batch)[0]
     n, truth = len(xs), dl.decode_batch(batch, max_n)
-    said = dl.decode_batch((*xs, *(decided if isinstance(decided, (tuple, list)) else (decided,))), max_n)
+    full = dl if len(batch) > n else self.dls # items without targets do not know what the decisions are called
+    said = full.decode_batch((*xs, *(decided if isinstance(decided, (tuple, list)) else (decided,))), max_n)
     items = [(tuple(t[:n]), tuple(t[n:]), tuple(s[n:])) for t, s in zip(truth, said)]
     if not is_picture(truth[0][0]): return show_items([(*x, *t, *s) for x, t, s in items])
     _draw_results(items, nrows, ncols, figsize)
 
 def _draw_results(items, nrows, ncols, figsize):
     "Labels as titles; whatever is drawn itself (points, masks) beside each other."
-    truth = items[0][1][0]
-    drawn = hasattr(truth, 'show') and not isinstance(truth, (str, list, L))
-    if drawn: nrows, ncols = len(items), 2
-    axs = get_grid(len(items) * (2 if drawn else 1), nrows=nrows, ncols=ncols, figsize=figsize)
+    said, targets = items[0][2][0], bool(items[0][1])
+    drawn = hasattr(said, 'show') and not isinstance(said, (str, list, L))
+    sides = 2 if drawn and targets else 1
+    if sides == 2: nrows, ncols = len(items), 2
+    axs = get_grid(len(items) * sides, nrows=nrows, ncols=ncols, figsize=figsize)
     for i, (x, t, s) in enumerate(items):
         if drawn:
-            for ax, what, title in zip(axs[2 * i:], (t, s), ('Target', 'Prediction')):
+            for ax, what, title in zip(axs[sides * i:], (t, s)[-sides:], ('Target', 'Prediction')[-sides:]):
                 show_any((*x, *what), ctx=ax)
                 if not i: ax.set_title(title)
         else:
             show_any(x, ctx=axs[i])
-            label = lambda v: ', '.join(map(str, v))
-            axs[i].set_title(f'{label(t)}\n{label(s)}', color='green' if label(t) == label(s) else 'red', fontsize=9)
+            label = lambda v: ', '.join(map(in_words, v))
+            numbers = any(isinstance(o, (float, tuple)) for o in s) # never equal: neither right nor wrong
+            color = 'black' if numbers or not targets else 'green' if label(t) == label(s) else 'red'
+            axs[i].set_title(f'{label(t)}\n{label(s)}'.strip(), color=color, fontsize=9)
+

@@ -62,22 +62,44 @@ def _weight(targs): # targets in a batch
     sizes = [t.numel() if len(targs) == 1 else len(t) for t in targs if isinstance(t, torch.Tensor)]
     return sizes[0] if sizes else 1
 
+def _same(x): return x # functions with a name, for copies in other processes
+
+def _bare(f): return getattr(f, 'func', f) # out of a `partial`
+
+def _two_scores(learn):
+    "Scores for no and yes where the model has one output and the targets are 0 and 1: the loss knows what it means."
+    pred, loss_func = learn.pred, getattr(learn, 'loss_func', None)
+    one = isinstance(pred, torch.Tensor) and pred.ndim == 2 and pred.shape[1] == 1 and len(learn.yb) == 1
+    if not one or not ((learn.yb[0] == 0) | (learn.yb[0] == 1)).all(): return pred
+    said = getattr(loss_func, 'decodes', _same)(getattr(loss_func, 'activation', _same)(pred))
+    return F.one_hot((said > 0.5).long().reshape(-1), 2).float()
+
 class AvgMetric(Metric):
     "The mean of `func(pred, *targs)` over all items, for functions that are a mean over the items of a batch."
     def __init__(self, func): # function of predictions and targets
         self.func, self._name = func, _named(func)
         self.reset()
     def reset(self): self.total, self.count = 0., 0
+    def accumulate(self, learn):
+        pred = _two_scores(learn) if getattr(_bare(self.func), 'of_classes', False) else learn.pred
+        self.add(pred, *learn.yb)
     def add(self, pred, *targs):
-        n, v = _weight(targs), self.func(pred, *targs)
-        self.total = self.total + (v.detach() if isinstance(v, torch.Tensor) else v) * n
-        self.count += n
+        n, v = self.counted(pred, *targs), self.func(pred, *targs)
+        v = v.detach() if isinstance(v, torch.Tensor) else v
+        self.total = self.total + (torch.where(n > 0, v, 0) if isinstance(n, torch.Tensor) else v) * n
+        self.count = self.count + n
+    def counted(self, pred, *targs):
+        "How many targets of this batch count."
+        counts = getattr(_bare(self.func), 'counts', None)
+        if counts is None: return _weight(targs)
+        return counts(pred, *targs, axis=getattr(self.func, 'keywords', {}).get('axis', -1))
     @property
     def value(self): return _number(self.total / self.count, self.name) if self.count else None
 
 # %% ../nbs/library/metrics.ipynb #1f44db43
-_activations = dict(no=lambda x: x, sigmoid=torch.sigmoid, softmax=partial(torch.softmax, dim=-1),
-                    binarysoftmax=lambda x: x.softmax(-1)[..., -1])
+def _binary_softmax(x): return x.softmax(-1)[..., -1]
+_activations = dict(no=_same, sigmoid=torch.sigmoid, softmax=partial(torch.softmax, dim=-1),
+                    binarysoftmax=_binary_softmax)
 
 class AccumMetric(Metric):
     "`func(preds, *targs)` of the whole data set at once."
@@ -127,7 +149,8 @@ def _joined(batches, name):
 def _classes(pred, axis, name):
     if pred.ndim and pred.shape[axis] > 1: return pred.argmax(dim=axis)
     raise ValueError(f'{name} needs a score for each class, but the predictions have shape {tuple(pred.shape)}: '
-                     'n_out should be the number of classes. For yes-or-no outputs use the …_multi metrics.')
+                     'n_out should be the number of classes (for tables, y_block=CategoryBlock). For yes-or-no outputs '
+                     'use the …_multi metrics, for numbers mae, rmse or R2Score.')
 
 def _check_thresh(thresh:float)->float:
     "`thresh`, if it is a probability."
@@ -166,9 +189,10 @@ class AvgLoss(Metric):
     def __init__(self): self.reset()
     def reset(self): self.total, self.count = 0., 0
     def accumulate(self, learn):
-        n = _weight(learn.yb)
+        counts = getattr(getattr(learn, 'loss_func', None), 'counts', None)
+        n = _weight(learn.yb) if counts is None else counts(*learn.yb)
         self.total = self.total + learn.loss.detach().mean() * n
-        self.count += n
+        self.count = self.count + n
     @property
     def value(self): return (self.total / self.count).item() if self.count else None
     @property
@@ -190,13 +214,19 @@ class AvgSmoothLoss(Metric):
     def name(self): return 'loss'
 
 # %% ../nbs/library/metrics.ipynb #78864966
+def _void(targ, c): return (targ < 0) | (targ == 255) if c <= 255 else targ < 0
+
+def _that_count(pred, targ, axis=-1):
+    "How many targets are classes: -100 and 255 mark what does not count."
+    return (~_void(targ, pred.shape[axis])).sum()
+
 @mean_metric
 def accuracy(inp,          # scores, classes along `axis`
-             targ,         # class numbers
+             targ,         # class numbers; -100 and 255 mark what does not count
              axis:int=-1): # dimension of the classes
     "The share of items whose likeliest class is the target."
     pred, targ = flatten_check(_classes(inp, axis, 'accuracy'), targ)
-    return (pred == targ).float().mean()
+    return (pred == targ).float().sum() / (~_void(targ, inp.shape[axis])).sum()
 
 @mean_metric
 def error_rate(inp,          # scores, classes along `axis`
@@ -204,6 +234,9 @@ def error_rate(inp,          # scores, classes along `axis`
                axis:int=-1): # dimension of the classes
     "1 - `accuracy`."
     return 1 - accuracy(inp, targ, axis=axis)
+
+for _f in (accuracy, error_rate): _f.counts, _f.of_classes = _that_count, True
+
 
 # %% ../nbs/library/metrics.ipynb #90ce0395
 @mean_metric
@@ -426,6 +459,7 @@ class LogLoss(AvgMetric):
         self.axis, self.from_logits = axis, from_logits
         super().__init__(self._mean)
         self._name = 'log_loss'
+    def counted(self, pred, targ): return (targ != -100).sum()
     def _mean(self, pred, targ):
         pred = pred.float().movedim(self.axis, -1)
         if self.from_logits: logp = pred.log_softmax(-1)

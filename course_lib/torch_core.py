@@ -68,7 +68,9 @@ def _recording(init):
     sig = inspect.signature(init)
     @functools.wraps(init)
     def wrapped(self, *args, **kwargs):
-        if '_made_with' not in self.__dict__: self.__dict__['_made_with'] = _bound(sig, (self, *args), kwargs)
+        if '_made_with' not in self.__dict__:
+            me, *made = _bound(sig, (self, *args), kwargs).items()
+            self.__dict__['_made_with'] = dict(made) # without itself: an object that holds itself is freed late
         init(self, *args, **kwargs)
     return wrapped
 
@@ -295,7 +297,11 @@ class TensorPoint(TensorBase):
         ctx.scatter(self[:, 0], self[:, 1], **{'s': 10, 'marker': '.', 'c': 'r', **kwargs})
         return ctx
 
-class TensorCategory(TensorBase): "Class numbers, int64."
+class TensorCategory(TensorBase):
+    "Class numbers, int64: one dimension, (bs,), for pictures, texts and tables alike."
+    def squeeze(self, *dim, **kwargs): # fastai's tables give (bs, 1), and losses written for it begin with squeeze(1)
+        gone = kwargs.get('dim', dim[0] if dim else None)
+        return self if gone == self.ndim == 1 else torch.Tensor.squeeze(self, *dim, **kwargs)
 class TensorMultiCategory(TensorBase): "One column a class, 1. where it is present."
 
 def retag(new,  # a tensor

@@ -138,6 +138,7 @@ def _keep(new, old): return retag(new, old) if isinstance(new, torch.Tensor) and
 class RandTransform(Transform):
     "A transform that is applied with probability `p`, drawing once a call; in training only unless told otherwise."
     split_idx, random = 0, True
+    p, do = 1., True    # a subclass need not call our `__init__`
     def __init__(self, p:float=1.,              # how often, 0 to 1
                  before_call:Callable=None):    # draws before each call (default: whether to apply at all)
         if not 0 <= p <= 1: raise ValueError(f'a probability lies between 0 and 1, got p={p}')

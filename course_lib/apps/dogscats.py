@@ -111,6 +111,8 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     set_seed(seed, reproducible=True)
     small = dict(lin_ftrs=[], ps=0.5, init=None) if pretrained else {}
     dls = picture_loaders(path, size, bs, seed=seed, arch=arch)
+    if len(dls.vocab) == 1: raise ValueError(f'there is only one class in the data, {dls.vocab[0]!r}: nothing can be '
+                                             'learnt from that. Check the folders.')
     if head is None: head = settings['head'] = min(30, max(4, 250 * bs // len(dls.train_ds)))
     learn = vision_learner(dls, arch, pretrained=pretrained, metrics=accuracy, **small)
     rates = None if out is None else figure_of(learn.lr_find, num_it=40)   # leaves no trace in the learner
@@ -141,9 +143,10 @@ def write_run(result:Result,  # what was trained
              )->Result:       # with the names of the files
     "Write model, figures and page of a run."
     drawn, out = figures(result.learn, rates), Path(out)
-    (out/'figures').mkdir(parents=True, exist_ok=True)
-    for name, (fig, *_) in drawn.items(): (out/'figures'/f'{name}.png').write_bytes(png_bytes(fig))
     result.learn.path = out
-    model, page = result.learn.export('model.pkl'), report(result, drawn).save(out/'report.html')
+    model = result.learn.export('model.pkl') # first: a folder with figures and a model is never taken for a class
+    (out/'figures').mkdir(exist_ok=True)
+    for name, (fig, *_) in drawn.items(): (out/'figures'/f'{name}.png').write_bytes(png_bytes(fig))
+    page = report(result, drawn).save(out/'report.html')
     result.files |= dict(model=str(model), page=str(page))
     return result

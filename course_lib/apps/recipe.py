@@ -97,7 +97,8 @@ def predict_files(model:str|Path,      # a file written by `learn.export`
         probs, _, decided = learn.get_preds(dl=learn.dls.test_dl([Path(f) for f in files]), with_decoded=True)
     classes = [str(c) for c in learn.dls.vocab]
     def named(o): return classes[int(o)] if o.ndim == 0 else ' '.join(c for c, on in zip(classes, o) if on)
-    return [dict(file=str(f), label=named(o), probabilities=dict(zip(classes, p.tolist())))
+    def shares(p): return [1 - p[0], p[0]] if len(p) == 1 and len(classes) == 2 else p # one score: that of yes
+    return [dict(file=str(f), label=named(o), probabilities=dict(zip(classes, shares(p.tolist()))))
             for f, p, o in zip(files, probs, decided)]
 
 # %% ../../nbs/library/apps/recipe.ipynb #2258d305

@@ -31,7 +31,16 @@ class Callback:
     order = 0                           # low numbers are called first
     run = run_train = run_valid = True  # call at all; call for training batches; call for validation batches
     _role = 'callback'                  # in saved files
-    kept, learn = (), None              # names of attributes that a checkpoint keeps (numbers, text, lists)
+    kept, _learn = (), None             # names of attributes that a checkpoint keeps (numbers, text, lists)
+    once = False                        # is one enough? A second of just this class is then not added
+
+    @property
+    def learn(self):
+        "The loop that this callback is on board of; None where there is none (any more)."
+        return self._learn and self._learn()
+    @learn.setter
+    def learn(self, loop): # held weakly: a loop that nobody holds is freed at once, with its data
+        self._learn = weakref.ref(loop) if hasattr(loop, '_compile') else lambda: loop
 
     @property
     def name(self)->str:
@@ -40,13 +49,15 @@ class Callback:
         return words.removesuffix('_callback') or 'callback'
 
     def __getattr__(self, k):
-        if k == 'learn' or k.startswith('__') or k in events or self.learn is None: raise AttributeError(k)
-        return getattr(self.learn, k)
+        if k.startswith('__') or k in events: raise AttributeError(k)
+        if (loop := self.learn) is None: raise AttributeError(f'{self} has no {k!r}, and no learner to ask')
+        return getattr(loop, k)
 
     def __call__(self, event:str): # one of `events`
         "Do what this callback does at `event`, if anything."
         if hasattr(self, event): getattr(self, event)()
 
+    def __getstate__(self): return {k: v for k, v in self.__dict__.items() if k != '_learn'}
     def __repr__(self): return type(self).__name__
 
 # %% ../../nbs/library/callback/core.ipynb #422cba59
@@ -54,7 +65,8 @@ class TrainLoop:
     "Train `model` on `dls`, asking callbacks at every event; `Learner` adds all that makes it comfortable."
     training = interrupted = False
     pct_train, train_iter, n_epoch, epoch, iter = 0., 0, 1, 0, 0
-    device = scaler = opt = None
+    device = scaler = opt = dl = pred = loss = loss_grad = n_iter = None
+    start_epoch = 0
     autocast = nullcontext()    # the context in which the model runs
     xb = yb = ()
 
@@ -80,6 +92,7 @@ def _listens(cb, event, training):
 @patch
 def _compile(self:TrainLoop):
     cbs = self._cbs.sorted('order')
+    for cb in cbs: cb.learn = self # it may have been on board of another one since
     self._calls = [{e: [getattr(cb, e) for cb in cbs if _listens(cb, e, training)] for e in events}
                    for training in (False, True)]
 
@@ -89,7 +102,8 @@ def add_cb(self:TrainLoop, cb): # a callback, or a class of them
     if isinstance(cb, type): cb = cb()
     if not isinstance(cb, Callback):
         raise TypeError(f'{cb!r} is no callback: inherit from Callback, and pass the class or an instance')
-    if hasattr(type(self), cb.name):
+    if any(o is cb or cb.once and type(o) is type(cb) for o in self.cbs): return self
+    if hasattr(type(self), cb.name) or not isinstance(self.__dict__.get(cb.name, cb), Callback):
         raise ValueError(f'a callback called {type(cb).__name__} would hide `{cb.name}` of the learner: rename it')
     cb.learn = self
     setattr(self, cb.name, cb)
@@ -185,6 +199,16 @@ def removed_cbs(self:TrainLoop, cbs): # one or several callbacks or classes of t
     "`with learn.removed_cbs(…):` they stay away for the length of the block."
     return self._lend(lambda: self.remove_cbs(cbs), _with_old)
 
+# %% ../../nbs/library/callback/core.ipynb #ff758ac8
+@patch
+def __getstate__(self:TrainLoop): # a copy compiles its own lists
+    return {k: v for k, v in self.__dict__.items() if k not in ('_calls', '_lent')}
+
+@patch
+def __setstate__(self:TrainLoop, state):
+    self.__dict__.update(state)
+    self._compile()
+
 # %% ../../nbs/library/callback/core.ipynb #1fc2ac4f
 class CancelBackwardException(Exception): "Skip the backward pass of this batch."
 class CancelStepException(Exception): "Skip the optimizer's step of this batch; the gradients are cleared."
@@ -197,14 +221,31 @@ CancelValidateException = CancelValidException
 
 @patch
 def _with_events(self:TrainLoop, work, name, cancel, always=False):
+    before, begun = self._calls[self.training]['before_' + name], 0
     try:
-        self('before_' + name)
+        for f in before:
+            f()
+            begun += 1
         work()
-    except cancel: self('after_cancel_' + name)
-    except BaseException:
-        if always: self('after_' + name)
+    except cancel: # whoever cancelled has begun
+        self._tell('after_cancel_' + name, before, begun + 1)
+        begun += 1
+    except BaseException as e:
+        if always: self._tell('after_' + name, before, begun, e)
         raise
-    self('after_' + name)
+    self._tell('after_' + name, before, begun)
+
+@patch
+def _tell(self:TrainLoop, event, before, begun, error=None):
+    "Call `event`; where not all have begun, only for those that have; `error` is not hidden by another one."
+    if begun >= len(before) and error is None: return self(event)
+    calls, know = self._calls[self.training][event], [f.__self__ for f in before[:begun]]
+    for f in calls if begun >= len(before) else [f for f in calls if any(f.__self__ is cb for cb in know)]:
+        try: f()
+        except Exception as e:
+            if error is None: raise
+            if hasattr(error, 'add_note'): error.add_note(f'{f.__self__}.{event} failed, too: {type(e).__name__}: {e}')
+
 
 # %% ../../nbs/library/callback/core.ipynb #164af9ab
 @patch

@@ -163,7 +163,8 @@ def plot_lr_find(lrs,        # rates
 class _Endless:
     "The training data, `n` batches of them, as often as it takes; everything else as in `dls`."
     valid = None
-    def __init__(self, dls, n): self._dls, self._n, self.train = dls, n, self
+    def __init__(self, dls, n): self._dls, self._n = dls, n
+    train = property(lambda self: self)
     def __getattr__(self, k): return getattr(self._dls, k)
     def __len__(self): return self._n
     def __iter__(self):

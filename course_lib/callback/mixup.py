@@ -17,7 +17,7 @@ from ..torch_core import retag
 # %% ../../nbs/library/callback/mixup.ipynb #b1db012c
 class MixHandler(Callback):
     "Mixes every training batch with itself in another order; subclasses say how much (`draw`) and how (`mix`)."
-    order, run_valid = -5, False # before others look at the loss
+    order, run_valid, alpha = -5, False, 0.5 # before others look at the loss
     def __init__(self, alpha:float=0.5): # both parameters of the Beta distribution, above 0
         if not alpha > 0: raise ValueError(f'alpha is above 0 (0.1: hardly any mixing; 1: any share), got {alpha}')
         self.alpha = alpha

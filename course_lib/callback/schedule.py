@@ -17,7 +17,9 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 
 from .core import Callback
+from ..data.external import check_place
 from ..learner import Learner, spread
+from ..learner_io import model_file
 
 # %% ../../nbs/library/callback/schedule.ipynb #5469133c
 def lerp(start:float, # value at `pos=0`
@@ -208,20 +210,33 @@ def fit_sgdr(self:Learner,
     n_cycles:int,         # number of cycles
     lr=None,              # rate at the top of each: number, slice, or one a layer group (default: `learn.lr`)
     cycle_len:int=1,      # epochs in the first cycle
-    cycle_mult:int=1,     # each cycle is this many times as long as the one before
+    cycle_mult:int=None,  # each cycle is this many times as long as the one before (default: 1)
     wd:float=None,        # weight decay (default: `learn.wd`)
     cycle_save:str=None,  # save the model after every cycle, as `cycle_save` with `_0`, `_1`, …
     on_cycle_end=None,    # function of the learner and the cycle's number, called after every cycle
     cbs=None,             # callbacks for this fit only
     reset_opt:bool=False, # forget what the optimizer knows
+    lr_max=None,          # fastai's name for `lr`
    ):
     "Train with cosine annealing and restarts (lesson 2; Loshchilov and Hutter, 2017)."
+    if type(lr) is int: lr, cycle_len, cycle_mult = _as_in_fastai(lr, cycle_len, lr_max, cycle_mult)
+    elif lr_max is not None: lr = lr_max
+    cycle_mult = 1 if cycle_mult is None else cycle_mult
+    if cycle_save: check_place(model_file(self, f'{cycle_save}_0'), 'learn.path = a folder of your own')
     lengths = cycle_lengths(n_cycles, cycle_len, cycle_mult)
     cbs = list(L(cbs))
     if on_cycle_end: cbs.append(CycleEndCallback(lengths, on_cycle_end))
     if cycle_save: cbs.append(CycleEndCallback(lengths, lambda learn, i: learn.save(f'{cycle_save}_{i}')))
     scheds = {'lr': sgdr(1., n_cycles, cycle_len, cycle_mult)}
     self._fit_scheduled(scheds, sum(lengths), lr, wd=wd, cbs=cbs, reset_opt=reset_opt)
+
+def _as_in_fastai(cycle_len, lr, lr_max, cycle_mult):
+    "A whole number in the place of the rate is what fastai takes there: epochs in the first cycle."
+    lr = lr_max if lr_max is not None else lr if isinstance(lr, (float, slice, list, tuple)) else None
+    mult = 2 if cycle_mult is None else cycle_mult
+    print(f'fit_sgdr: {cycle_len} is read as cycle_len, and cycle_mult is {mult}, as in fastai; a rate is a float')
+    return lr, cycle_len, mult
+
 
 # %% ../../nbs/library/callback/schedule.ipynb #1f24a332
 @patch

@@ -123,7 +123,7 @@ def average_weights(self:SnapshotEnsemble,
 # %% ../../nbs/library/callback/snapshot.ipynb #ca224473
 class SWA(Callback):
     "The model becomes the mean of its weights after each epoch of the last part of training."
-    order, kept = 65, ('mean', 'n')
+    order, kept, start, mean, n = 65, ('mean', 'n'), 0.75, None, 0
     def __init__(self, start:float=0.75): # where that part begins, as a share of the training, 0 to 1
         if not 0 <= start < 1: raise ValueError(f'start is a share of the training: at least 0, below 1, not {start}')
         self.start, self.mean, self.n = start, None, 0

@@ -11,6 +11,7 @@ import operator
 import torch
 from fastcore.foundation import L
 from .core import Callback, CancelFitException
+from ..data.external import check_place
 from ..learner_io import (chance, check_fit, model_file, opt_state, opt_tensors, read_tensors, refusals,
                                    set_chance, write_tensors)
 
@@ -18,15 +19,21 @@ from ..learner_io import (chance, check_fit, model_file, opt_state, opt_tensors,
 class TrackerCallback(Callback):
     "Watches one column of the training table; `new_best` says whether this epoch was the best so far."
     order, kept = 61, ('best', 'best_epoch', 'new_best', 'wait')
+    monitor, comp, min_delta, reset_on_fit, best, best_epoch = 'valid_loss', None, 0., True, None, None
     def __init__(self, monitor:str='valid_loss', # a column of the table
                  comp=None,                      # is the first number better? `operator.lt` or `.gt` (or NumPy's)
                  min_delta:float=0.,             # smaller improvements do not count
                  reset_on_fit:bool=True):        # forget the best at the start of each fit
-        low = any(w in monitor for w in ('loss', 'error')) if comp is None else comp.__name__ in ('lt', 'less')
-        self.monitor, self.comp = monitor, comp or (operator.lt if low else operator.gt)
-        self.min_delta, self.reset_on_fit, self.low, self.best = abs(min_delta), reset_on_fit, low, None
+        self.monitor, self.comp, self.min_delta, self.reset_on_fit = monitor, comp, abs(min_delta), reset_on_fit
+        self._decide()
+
+    def _decide(self):
+        low, comp = any(w in self.monitor for w in ('loss', 'error')), self.comp
+        self.low = low if comp is None else comp.__name__ in ('lt', 'less')
+        self.comp = comp or (operator.lt if self.low else operator.gt)
 
     def before_fit(self):
+        self._decide() # subclasses need not call our `__init__`
         names = list(self.recorder.metric_names[1:-1])
         if self.monitor not in names:
             raise ValueError(f'{self.monitor!r} is no column of the training table; there are {", ".join(names)}')
@@ -36,9 +43,14 @@ class TrackerCallback(Callback):
     def after_epoch(self):
         value = self.recorder.values[-1][self.column]
         at_least = None if self.best is None else self.best - self.min_delta if self.low else self.best + self.min_delta
-        self.new_best = value is not None and (at_least is None or bool(self.comp(value, at_least)))
+        is_number = value is not None and value == value # NaN is never better, and never the first best
+        self.new_best = is_number and (at_least is None or bool(self.comp(value, at_least)))
         if self.new_best: self.best, self.best_epoch = value, self.epoch
         self.wait = 0 if self.new_best else self.wait + 1
+
+    def since(self)->str:
+        "Since when there was nothing better."
+        return 'so far, for it was never a number' if self.best is None else f'since epoch {self.best_epoch}'
 
     def say(self, text:str):
         "Print, unless the learner has been asked to be silent."
@@ -48,6 +60,7 @@ class TrackerCallback(Callback):
 class SaveModelCallback(TrackerCallback):
     "Saves the best epoch and comes back to it at the end; or saves every so many epochs."
     order, kept = 62, (*TrackerCallback.kept, 'has_saved')
+    fname, every_epoch, at_end, with_opt, saved = 'model', False, False, False, None
     def __init__(self, monitor:str='valid_loss', # a column of the table
                  comp=None,              # is the first number better? (default: by the name)
                  min_delta:float=0.,     # smaller improvements do not count
@@ -62,6 +75,7 @@ class SaveModelCallback(TrackerCallback):
     def before_fit(self):
         super().before_fit()
         self.saved = None
+        check_place(model_file(self.learn, self.fname), 'learn.path = a folder of your own')
 
     def after_epoch(self):
         super().after_epoch()
@@ -74,6 +88,8 @@ class SaveModelCallback(TrackerCallback):
     def after_fit(self):
         if self.at_end: self._save(self.fname)
         elif self.saved and not self.every_epoch: self.learn.load(self.fname, with_opt=self.with_opt)
+        elif not self.every_epoch and self.recorder.values:
+            self.say(f'no best {self.monitor} {self.since()}: not saved')
 
     def _save(self, name): self.saved = self.learn.save(name, with_opt=self.with_opt)
 
@@ -87,7 +103,7 @@ class SaveModelCallback(TrackerCallback):
 # %% ../../nbs/library/callback/tracker.ipynb #f3931ebf
 class EarlyStoppingCallback(TrackerCallback):
     "Stops after `patience` epochs without a new best."
-    order = 64
+    order, patience = 64, 1
     def __init__(self, monitor:str='valid_loss', # a column of the table
                  comp=None,              # is the first number better? (default: by the name)
                  min_delta:float=0.,     # smaller improvements do not count
@@ -99,13 +115,13 @@ class EarlyStoppingCallback(TrackerCallback):
     def after_epoch(self):
         super().after_epoch()
         if self.wait < self.patience: return
-        self.say(f'no improvement of {self.monitor} since epoch {self.best_epoch}: stopping')
+        self.say(f'no improvement of {self.monitor} {self.since()}: stopping')
         raise CancelFitException()
 
 # %% ../../nbs/library/callback/tracker.ipynb #b1419055
 class ReduceLROnPlateau(TrackerCallback):
     "Divides the rate by `factor` after `patience` epochs without a new best (for `fit`: schedules set their own)."
-    order = 63
+    order, patience, factor, min_lr = 63, 1, 10., 0.
     def __init__(self, monitor:str='valid_loss', # a column of the table
                  comp=None,              # is the first number better? (default: by the name)
                  min_delta:float=0.,     # smaller improvements do not count
@@ -125,26 +141,51 @@ class ReduceLROnPlateau(TrackerCallback):
 # %% ../../nbs/library/callback/tracker.ipynb #14e7b94b
 class CheckpointCallback(Callback):
     "Keeps a run on disk, so that the same script, started again with `resume=True`, ends with the same weights."
-    order = 95
+    order, fname, resume, every = 95, 'checkpoint', False, 1
+    fits, unfinished = (), False # what tells the fits of this learner apart; has the last of them been interrupted?
     def __init__(self, fname='checkpoint',  # below `path/models`
                  resume:bool=False,         # go on where the file stops, if there is one
                  every:int=1):              # epochs between two checkpoints (the last is always written)
-        self.fname, self.resume, self.every, self.n_fit = fname, resume, every, -1
+        self.fname, self.resume, self.every = fname, resume, every
+
+    @property
+    def n_fit(self)->int:
+        "The number of this fit: a script may fit more than once, as fine_tune does."
+        return len(self.fits) - 1
 
     def before_fit(self):
-        self.n_fit += 1 # a script may fit more than once: fine_tune does
-        self.file = model_file(self.learn, self.fname)
+        self._count()
+        self.file = check_place(model_file(self.learn, self.fname), 'learn.path = a folder of your own')
         if not (self.resume and self.file.exists()): return
         tensors, note = read_tensors(self.file, 'checkpoint')
         with refusals(self.file):
             if type(done := note.get('n_fit')) is not int: raise ValueError('it does not say which fit it is of')
             if self.n_fit == done: restore(self.learn, tensors, note)
+        self.unfinished = self.n_fit == done and self.learn.start_epoch < self.learn.n_epoch or self.n_fit > done
         if self.n_fit < done: raise CancelFitException() # over before the checkpoint was written
 
+    def _count(self):
+        "A cell that is run again after an interruption goes on with its fit, or begins again with its first."
+        this, fits = _mark(self.learn), self.fits
+        if self.unfinished and this == fits[-1]: fits = fits[:-1]
+        elif self.unfinished and this == fits[0]: fits = ()
+        elif self.unfinished and self.resume:
+            print('This fit has other epochs, rates or frozen layers than the interrupted one: it begins anew.')
+        self.fits, self.unfinished = (*fits, this), True
+
     def after_epoch(self):
-        if (self.epoch + 1) % self.every == 0 or self.epoch + 1 == self.n_epoch:
+        last = self.epoch + 1 == self.n_epoch
+        if (self.epoch + 1) % self.every == 0 or last:
             tensors, note = snapshot(self.learn)
             write_tensors(self.file, tensors, {**note, 'kind': 'checkpoint', 'n_fit': self.n_fit})
+        if last: self.unfinished = False
+
+    def after_cancel_fit(self): self.unfinished = False # somebody had enough: that is an end, too
+
+def _mark(learn):
+    "Two fits with the same of this are one fit, begun twice."
+    return learn.n_epoch, [g['lr'] for g in learn.opt.param_groups], [p.requires_grad for p in _params(learn)]
+
 
 # %% ../../nbs/library/callback/tracker.ipynb #cdaceba8
 def _params(learn): return [p for g in learn.opt.param_groups for p in g['params']]

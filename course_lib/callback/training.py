@@ -12,7 +12,7 @@ from .core import Callback, CancelBatchException
 # %% ../../nbs/library/callback/training.ipynb #385604f8
 class GradientAccumulation(Callback):
     "Steps once for every `n_acc` items, with the mean of their gradients."
-    order, run_valid, kept = -19, False, ('count',)
+    order, run_valid, kept, n_acc = -19, False, ('count',), 32
     def __init__(self, n_acc:int=32): # items (not batches) between two steps
         if n_acc < 1: raise ValueError(f'n_acc is a number of items, at least 1, not {n_acc}')
         self.n_acc, self.count = n_acc, 0
@@ -33,7 +33,7 @@ def scale_grads(opt, by:float): # a torch optimizer; factor
 # %% ../../nbs/library/callback/training.ipynb #87b81db3
 class GradientClip(Callback):
     "Shortens gradients that are longer than `max_norm`."
-    order, run_valid = 11, False
+    order, run_valid, max_norm, norm_type = 11, False, 1., 2.
     def __init__(self, max_norm:float=1., # longest gradient that passes unchanged
                  norm_type:float=2.):     # 2: length; float('inf'): largest component
         self.max_norm, self.norm_type = max_norm, norm_type

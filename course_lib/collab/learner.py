@@ -67,8 +67,8 @@ def _check_range(dls, y_range):
         least, most = part.ratings.min().item(), part.ratings.max().item()
         if least < low or most > high:
             wide = f'({min(low, least):g}, {max(high, most) + .5:g})'
-            raise ValueError(f'ratings in {name} run from {least:g} to {most:g}, outside y_range={tuple(y_range)}: a '
-                             f'sigmoid could never give them. Widen it, e.g. y_range={wide}')
+            print(f'Note: ratings in {name} run from {least:g} to {most:g}, outside y_range={tuple(y_range)}: a '
+                  f'sigmoid can never give them. Widen it, e.g. y_range={wide}')
 
 # %% ../../nbs/library/collab/learner.ipynb #a9f13aca
 @partial(register, role='learner')

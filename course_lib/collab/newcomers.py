@@ -81,6 +81,7 @@ def recommend_to(self:CollabLearner,
     rows, (seen, _) = self._rows(items, True), _rated(self, rated, None)
     scores = rate_pairs(them, torch.zeros_like(rows), table, rows, y_range)
     scores = scores.masked_fill(torch.isin(rows, seen), -torch.inf)
+    if scores.isnan().any(): raise ValueError('some predictions are NaN: did training diverge?')
     best = scores.topk(min(n, int((scores > -torch.inf).sum())))
     names = [self.dls.classes[self.dls.item_name][i] for i in rows[best.indices].tolist()]
     return pd.DataFrame({self.dls.item_name: names, 'prediction': best.values.numpy()})

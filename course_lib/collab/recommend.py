@@ -65,6 +65,7 @@ def recommend(self:CollabLearner,
         own = self.seen_by(user).row.to_numpy(dtype=np.int64, copy=True)
         known = torch.cat([known, torch.from_numpy(own)])
     scores = scores.masked_fill(torch.isin(rows, known), -torch.inf)
+    if scores.isnan().any(): raise ValueError('some predictions are NaN: did training diverge?')
     best = scores.topk(min(n, int((scores > -torch.inf).sum())))
     names = [self.dls.classes[self.dls.item_name][i] for i in rows[best.indices].tolist()]
     return pd.DataFrame({self.dls.item_name: names, 'prediction': best.values.numpy()})

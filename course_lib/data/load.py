@@ -7,7 +7,7 @@ __all__ = ['collate', 'split_steps', 'free_memory', 'MemoryCache', 'held_bytes',
            'TensorDataset']
 
 # %% ../../nbs/library/data/load.ipynb #dafe76f0
-import hashlib, json, math, os, sys, threading, weakref, zlib
+import difflib, hashlib, inspect, json, math, os, sys, threading, weakref, zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -237,6 +237,23 @@ def _write(self:DiskCache):
         os.replace(temp/'bytes', self.bytes_at)
         os.replace(temp/'json', self.index_at)
 
+# %% ../../nbs/library/data/load.ipynb #6ee97a2c
+_no_matter = '''pin_memory pin_memory_device persistent_workers prefetch_factor timeout multiprocessing_context
+    worker_init_fn in_order'''.split() # they are about processes, and ours are threads
+_of_others = '''valid_pct seed valid_idx valid_col item_tfms batch_tfms splitter get_x get_y get_items label_col fn_col
+    label_delim y_block img_cls val_bs path cat_names cont_names y_names procs user_name item_name'''.split()
+
+def _of_torch(cls, given):
+    "`collate_fn` of what torch's loader takes beyond ours; TypeError names the nearest of what nobody takes."
+    for k in given:
+        if k in _no_matter or k == 'collate_fn': continue
+        if k in ('sampler', 'batch_sampler', 'generator'): raise TypeError(f'{cls.__name__} takes no {k}: use weights= '
+            'for the odds of each item, shuffle=, or a class of your own with another get_idxs')
+        known = [*inspect.signature(cls.__init__).parameters, *inspect.signature(DataLoader.__init__).parameters]
+        near = difflib.get_close_matches(k, {*known, *_no_matter, *_of_others} - {'self', 'torchs', 'kwargs'}, 1)
+        raise TypeError(f'nobody takes {k}={given[k]!r}' + (f': did you mean {near[0]}?' if near else ''))
+    return given.get('collate_fn')
+
 # %% ../../nbs/library/data/load.ipynb #990d510f
 class DataLoader:
     "Batches of a data set: any indexable works; one with `get_batch(positions)` is asked for whole batches."
@@ -254,7 +271,9 @@ class DataLoader:
                  weights=None,           # one number an item: draw with these odds, with replacement; or 'balanced'
                  split_idx:int=None,     # 0 training, 1 validation (default: the data set's)
                  batch_size:int=None,    # torch's name for `bs`
-                 create_batch=None):     # list of items -> batch (default: `collate`)
+                 create_batch=None,      # list of items -> batch (default: `collate`)
+                 **torchs):              # torch's further settings: `collate_fn`, and what says how processes work
+        create_batch = _of_torch(type(self), torchs) or create_batch
         self.dataset, self.bs, self.shuffle, self.drop_last = dataset, batch_size or bs, shuffle, drop_last
         if self.bs < 1: raise ValueError(f'a batch needs at least one item, got bs={self.bs}')
         self.split_idx = split_idx if split_idx is not None else getattr(dataset, 'split_idx', None)

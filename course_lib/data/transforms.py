@@ -39,14 +39,47 @@ def get_files(path,                # folder to look in
     if not path.exists():
         raise FileNotFoundError(f'There is no folder {str(path)!r}. Check the spelling; you are in {str(Path.cwd())!r}')
     if path.is_file(): raise NotADirectoryError(f'{str(path)!r} is a file; give the folder that holds the files.')
-    folders, endings = set(L(folders)), {e.lower() for e in L(extensions)} if extensions is not None else None
-    found = []
-    for i, (here, dirs, names) in enumerate(os.walk(path, followlinks=followlinks)):
-        dirs[:] = [d for d in sorted(dirs) if recurse and not d.startswith('.') and (not folders or i or d in folders)]
-        if not i and folders: continue
-        odd = {o.name for o in os.scandir(here) if not o.is_file() and os.path.exists(o.path)}
-        found += [Path(here)/n for n in names if not n.startswith('.') and _wanted(n, endings) and n not in odd]
-    return L(sorted(found))
+    endings = {e.lower() for e in L(extensions)} if extensions is not None else None
+    found, linked = [], []
+    for here, names in _folders(path, recurse, set(L(folders)), followlinks):
+        for o in names:
+            if not _wanted(o.name, endings): continue
+            (linked if o.is_symlink() else found).append(Path(here)/o.name)
+    return L(sorted(found + _not_yet(linked, found)))
+
+def _folders(path, recurse, only, followlinks):
+    "(folder, its files), each folder once however many links lead to it; our own results are left out."
+    waiting, links, seen = [path], [], set()
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop()
+        about = here.stat()
+        if (about.st_dev, about.st_ino) in seen: continue
+        seen.add((about.st_dev, about.st_ino))
+        try: entries = [o for o in os.scandir(here) if not o.name.startswith('.')]
+        except PermissionError as e:
+            if here == path: raise
+            print(f'Note: the folder {here} cannot be read ({e.strerror}), and is left out.')
+            continue
+        if here != path and _ours(entries): continue
+        files = [o for o in entries if o.is_file() or not os.path.exists(o.path)] # links to nothing are said later
+        if here != path or not only: yield here, files
+        for o in sorted(entries, key=lambda o: o.name, reverse=True):
+            if not recurse or not o.is_dir() or here == path and only and o.name not in only: continue
+            if not o.is_symlink(): waiting.append(here/o.name)
+            elif followlinks: links.append(here/o.name) # later: what has a place of its own is found there
+
+def _ours(entries):
+    "Is this what a command of this library has written (`--out`)?"
+    return len({'figures', 'model.pkl', 'report.html'} & {o.name for o in entries}) > 1
+
+def _not_yet(linked, found):
+    "Links to files that are not listed already in another folder: a picture twice may be on both sides of a split."
+    where, new = {os.path.realpath(f): os.path.realpath(f.parent) for f in found} if linked else {}, []
+    for f in sorted(linked):
+        here = os.path.realpath(f.parent)
+        if where.setdefault(os.path.realpath(f), here) == here: new.append(f)
+    if n := len(linked) - len(new): print(f'Note: {n} link(s) to files that are listed already in another folder.')
+    return new
 
 def _wanted(name, endings): return endings is None or os.path.splitext(name)[1].lower() in endings
 
@@ -94,6 +127,19 @@ class _OfAttr(Configurable): # a class, for functions made in functions cannot b
         self.f, self.attr = f, attr
     def __call__(self, o): return self.f(getattr(o, self.attr))
     def __repr__(self): return f'using_attr({getattr(self.f, "__name__", self.f)}, {self.attr!r})'
+
+def _plain(o):
+    "A number or word as Python's own, whatever it comes in."
+    return o.item() if isinstance(o, np.generic) or isinstance(o, (np.ndarray, torch.Tensor)) and not o.ndim else o
+
+def _missing(o):
+    "NaN, None, or pandas' words for them."
+    o = _plain(o)
+    return o is None or isinstance(o, float) and o != o or type(o).__name__ in ('NAType', 'NaTType')
+
+def _short(names, n=8):
+    names = [str(o) for o in names]
+    return ', '.join(names[:n]) + (f', … ({len(names)} in all)' if len(names) > n else '')
 
 # %% ../../nbs/library/data/transforms.ipynb #092de2f7
 class ColReader(Configurable):
@@ -199,11 +245,26 @@ def IndexSplitter(valid_idx)->Splitter: # positions kept aside
 
 def MaskSplitter(mask)->Splitter: # one truth value an item
     "Items where `mask` is true are kept aside."
-    return lambda o: IndexSplitter(L(i for i, m in enumerate(mask) if m))(o)
+    def split(o):
+        if len(mask) != len(o): raise ValueError(f'{len(mask)} truth values for {len(o)} items')
+        return IndexSplitter(L(i for i, m in enumerate(_truth(mask, 'the mask')) if m))(o)
+    return split
+
+_words = {**dict.fromkeys('true yes y t 1 1.0'.split(), True), **dict.fromkeys('false no n f 0 0.0'.split(), False)}
+
+def _truth(values, what):
+    "Yes or no, however it is written; ValueError names what is neither."
+    if str(getattr(values, 'dtype', '')) == 'bool': return values
+    said = [_words.get(str(_plain(v)).strip().lower()) for v in values]
+    if None in said:
+        i, n = said.index(None), said.count(None)
+        raise ValueError(f'{what} should say yes or no, but has {list(values)[i]!r} in row {i} ({n} such rows): fill '
+                         "gaps with .fillna(False), or say which values mean validation, as in ColSplitter(on='valid')")
+    return said
 
 def FuncSplitter(func:Callable)->Splitter: # item -> True for validation
     "Items for which `func` says True are kept aside."
-    return lambda o: MaskSplitter([func(x) for x in _each(o)])(o)
+    return lambda o: MaskSplitter([bool(func(x)) for x in _each(o)])(o)
 
 def GrandparentSplitter(train_name='train', # name of the training folder, or a list of names
                         valid_name='valid', # name of the validation folder, or a list of names
@@ -211,6 +272,10 @@ def GrandparentSplitter(train_name='train', # name of the training folder, or a 
     "By the folder two levels up, as in `train/cats/1.jpg`; items in neither are left out."
     def split(o):
         names = [Path(x).parent.parent.name for x in o]
+        lost = [x for x, n in zip(o, names) if n not in (*L(train_name), *L(valid_name))]
+        if lost and len(lost) < len(names):
+            print(f'Note: {len(lost)} of {len(names)} items are in neither {train_name} nor {valid_name}, two folders '
+                  f'above, and are left out, first: {lost[0]}')
         return tuple(L(i for i, n in enumerate(names) if n in L(wanted)) for wanted in (train_name, valid_name))
     return split
 
@@ -241,7 +306,10 @@ def ColSplitter(col='is_valid', # column name or position
         if not isinstance(col, int) and col not in o:
             raise KeyError(f'There is no column {col!r}; the columns are {list(o.columns)}')
         values = o.iloc[:, col] if isinstance(col, int) else o[col]
-        return MaskSplitter(values.astype(bool) if on is None else values.isin(list(L(on))))(o)
+        if on is None: return MaskSplitter(_truth(values, f'column {col!r}'))(o)
+        if len(o) and not values.isin(list(L(on))).any():
+            raise ValueError(f'no row of column {col!r} is {on!r}; it has {_short(values.unique())}')
+        return MaskSplitter(values.isin(list(L(on))))(o)
     return split
 
 def DateSplitter(col:str,  # column of dates
@@ -266,7 +334,7 @@ class CategoryMap:
                  strict:bool=False):  # keep only levels of a categorical that occur
         if hasattr(col, 'cat'): levels = L(list(v for v in col.cat.categories if not strict or (col == v).any()))
         else:
-            col = col.dropna() if hasattr(col, 'dropna') else [o for o in col if o == o and o is not None]
+            col = col.dropna() if hasattr(col, 'dropna') else [o for o in col if not _missing(o)]
             levels = L(list(dict.fromkeys(_plain(o) for o in col)))
             if sort: levels = _sorted(levels)
         self.items = L(['#na#']) + levels if add_na else levels
@@ -282,7 +350,16 @@ class CategoryMap:
 class _OrNa(dict):
     def __missing__(self, v): return 0 # what is not in the list is '#na#', where there is one
 
-def _plain(o): return o.item() if isinstance(o, np.generic) else o
+def _no_labels(labels, part, rows=None):
+    "ValueError if items have no label."
+    lost = [i for i, o in enumerate(labels) if _missing(o)]
+    if lost: raise ValueError(f'{len(lost)} {part} item{"s have" if len(lost) > 1 else " has"} no label (NaN), first '
+                              f'in row {lost[0] if rows is None else rows[lost[0]]}: drop or fill them')
+
+def _rows(items):
+    "Rows of the table that these training items come from."
+    return getattr(items, 'where', getattr(getattr(items, 'items', None), 'where', None))
+
 def _sorted(levels):
     try: return L(sorted(levels))
     except TypeError:
@@ -303,7 +380,9 @@ class Categorize(Transform):
         v = list(self.vocab) if self.vocab is not None else None
         return dict(vocab=v[1:] if v and self.add_na else v, sort=self.sort, add_na=self.add_na)
     def setups(self, items):
-        if self.vocab is None and items is not None: self.vocab = CategoryMap(items, sort=self.sort, add_na=self.add_na)
+        if self.vocab is None and items is not None:
+            if not self.add_na: _no_labels(items, 'training', _rows(items))
+            self.vocab = CategoryMap(items, sort=self.sort, add_na=self.add_na)
         self.c = len(self.vocab)
     @property
     def loss_func(self):
@@ -315,22 +394,27 @@ class Categorize(Transform):
             'it has no training item. Give it some, remove it, or name all classes with vocab=[...]') from None
     def encodes(self, o): return TensorCategory(torch.tensor(self.number(o)))
     def decodes(self, o): return Category(self.vocab[int(o)])
-    def check(self, labels):
+    def as_target(self, o):
+        "Decisions as class numbers: one column of yes and no (`n_out=1`) is 0 and 1."
+        if o.is_floating_point() or o.ndim > 2 or o.ndim == 2 and o.shape[1] > 1: return o
+        return o.reshape(-1).long().as_subclass(TensorCategory)
+    def check(self, labels, part='validation', rows=None):
         "Complain about labels that no class has: all of them, before training."
+        if not isinstance(self.vocab.o2i, _OrNa): _no_labels(labels, part, rows)
         lost = sorted({str(o) for o in labels if _plain(o) not in self.vocab.o2i})
+        if isinstance(self.vocab.o2i, _OrNa): return
+        if lost and part == 'training': raise ValueError(f'training has {len(lost)} class(es) that are not among the '
+            f'{len(self.vocab)} of vocab=[...]: {_short(lost)}. Name all classes, or remove these items.')
         if lost:
             raise ValueError(f'validation has {len(lost)} class(es) that training lacks: {_short(lost)}. Move some of '
                              'their items to training, remove them, or name all classes with vocab=[...].')
-
-def _short(names, n=8):
-    names = [str(o) for o in names]
-    return ', '.join(names[:n]) + (f', … ({len(names)} in all)' if len(names) > n else '')
 
 # %% ../../nbs/library/data/transforms.ipynb #90ca85f9
 class MultiCategorize(Categorize):
     "Lists of labels to lists of class numbers."
     def setups(self, items):
         if self.vocab is None and items is not None:
+            _no_labels(map(_one_missing, items), 'training', _rows(items))
             every = [o for labels in items for o in self._list(labels)]
             if not every and len(items): raise ValueError(f'none of the {len(items)} training items has a label: are '
                 'the labels in this column, and cut apart by the right label_delim?')
@@ -341,6 +425,7 @@ class MultiCategorize(Categorize):
         if isinstance(o, str) or not isinstance(o, Iterable):
             raise TypeError(f'several labels must come as a list, got {o!r}: cut the text apart, e.g. label_delim=" "')
         return o
+    def as_target(self, o): return o # a yes or no in every column
     @property
     def loss_func(self):
         from course_lib.losses import BCEWithLogitsLossFlat
@@ -348,7 +433,13 @@ class MultiCategorize(Categorize):
     def encodes(self, o):
         return TensorMultiCategory(torch.tensor([self.number(x) for x in self._list(o)], dtype=torch.long))
     def decodes(self, o): return MultiCategory(self.vocab[int(i)] for i in o)
-    def check(self, labels): super().check([o for l in labels for o in l])
+    def check(self, labels, part='validation', rows=None):
+        _no_labels(map(_one_missing, labels), part, rows)
+        super().check([o for l in labels for o in self._list(l)], part)
+
+def _one_missing(o):
+    "What is missing of several labels: all of them, or one."
+    return next((x for x in o if _missing(x)), ()) if isinstance(o, (list, tuple, L)) else o
 
 class OneHotEncode(Transform):
     "Lists of class numbers to rows of zeros and ones."
@@ -369,11 +460,17 @@ class EncodedMultiCategorize(Categorize):
         self.c = len(self.vocab)
     @property
     def made_with(self): return dict(vocab=list(self.vocab))
-    loss_func = MultiCategorize.loss_func
+    loss_func, as_target = MultiCategorize.loss_func, MultiCategorize.as_target
     def setups(self, items): pass
     def encodes(self, o): return TensorMultiCategory(tensor(o).float())
     def decodes(self, o): return MultiCategory(v for v, present in zip(self.vocab, o) if present > 0.5)
-    def check(self, labels): pass
+    def check(self, labels, part='validation', rows=None):
+        "Complain about rows that are none of zeros and ones, or of another length."
+        for i, o in enumerate(labels):
+            row = np.asarray(o, dtype=float)
+            if len(row) != self.c or not np.isin(row, (0, 1)).all(): raise ValueError(
+                f'row {i if rows is None else rows[i]} ({part}) should be {self.c} numbers, 0 or 1, one for each of '
+                f'{_short(self.vocab)}; it is {list(o)}')
 
 # %% ../../nbs/library/data/transforms.ipynb #6d9c10b2
 class RegressionSetup(Transform):
@@ -383,18 +480,36 @@ class RegressionSetup(Transform):
         super().__init__()
         self.c = c
     def setups(self, items):
-        if self.c is None and len(items): self.c = len(L(items[0]))
+        if self.c is None and len(items): self.c = len(_numbers(items[0]))
     @property
     def loss_func(self):
         from course_lib.losses import MSELossFlat
         return MSELossFlat()
     def encodes(self, o): return tensor(o).float()
-    def decodes(self, o): return o
-    def check(self, labels):
-        bad = [i for i, o in enumerate(labels) if not np.isfinite(np.asarray(o, dtype=float)).all()]
-        if bad:
-            raise ValueError(f'{len(bad)} target(s) are missing or infinite, first at position {bad[0]}: '
-                             'drop or fill these items.')
+    def decodes(self, o): # Python's numbers: one, or a tuple
+        values = tuple(np.ravel(o.tolist() if isinstance(o, torch.Tensor) else o).tolist())
+        return values[0] if len(values) == 1 else values
+    def check(self, labels, part='validation', rows=None):
+        "Complain about numbers that are missing, or more or fewer than elsewhere."
+        found = [_numbers(o) for o in labels]
+        bad = [i for i, o in enumerate(found) if not np.isfinite(o).all()]
+        odd = [i for i, o in enumerate(found) if len(o) != self.c]
+        row = lambda i: i if rows is None else rows[i]
+        if bad: raise ValueError(f'{len(bad)} {part} target(s) are missing or infinite, first at position '
+                                 f'{row(bad[0])}: drop or fill these items.')
+        if odd and len(found): raise ValueError(f'{len(odd)} {part} target(s) are not {self.c} number(s), first in '
+                                                f'row {row(odd[0])}: {labels[odd[0]]!r}')
+
+def _numbers(o):
+    "The numbers of one target; NaN where one is missing."
+    o = o.detach().cpu().numpy() if isinstance(o, torch.Tensor) else list(o) if isinstance(o, L) else o
+    return np.array([_number(v) for v in np.atleast_1d(np.asarray(o, dtype=object)).ravel()])
+
+def _number(v):
+    if _missing(v): return np.nan
+    try: return float(v)
+    except (TypeError, ValueError): raise ValueError(f'{v!r} is no number: turn the targets into numbers') from None
+
 
 # %% ../../nbs/library/data/transforms.ipynb #fde08c94
 class ToTensor(Transform):
@@ -409,7 +524,12 @@ class IntToFloatTensor(Transform):
                  div_mask:int=1):      # masks stored as 0 and 255 need 255
         super().__init__()
         self.div, self.div_mask = div, div_mask
-    def encodes(self, o:TensorImage): return o.float().div_(self.div) if o.dtype == torch.uint8 else o
+    def encodes(self, o:TensorImage):
+        if o.is_floating_point(): return o
+        if o.dtype != torch.uint8 and o.numel() and not 0 <= o.min() <= o.max() <= self.div: raise ValueError(
+            f'pictures of whole numbers from {o.min()} to {o.max()} ({str(o.dtype)[6:]}): say what becomes 1.0, as in '
+            'IntToFloatTensor(div=4095), and bring them above 0')
+        return o.float().div_(self.div)
     def decodes(self, o:TensorImage): return (o.clamp(0., 1.) * self.div).round().long() if o.is_floating_point() else o
     def encodes(self, o:TensorMask): return (o // self.div_mask if self.div_mask != 1 else o).long()
 

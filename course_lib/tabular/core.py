@@ -36,10 +36,8 @@ def _check_table(df, cat_names, cont_names, y_names):
     if twice: raise ValueError(f'several columns have the same name: {_named(twice)}. Rename or drop them, e.g. '
                                'df.loc[:, ~df.columns.duplicated()]')
     _check_names(df, [*cat_names, *cont_names, *y_names])
-    for a, b, where in ((cat_names, cont_names, 'categories and numbers: choose one kind'),
-                        ([*cat_names, *cont_names], y_names, 'inputs and targets: the model would only copy it')):
-        both = [n for n in a if n in list(b)]
-        if both: raise ValueError(f'{_named(both)} named twice, among {where}')
+    both = [n for n in cat_names if n in list(cont_names)]
+    if both: raise ValueError(f'{_named(both)} named twice, among categories and numbers: choose one kind')
     if not len(cat_names) + len(cont_names):
         raise ValueError('name at least one column in cat_names or cont_names; cont_cat_split(df, dep_var=...) makes '
                          'a proposal')
@@ -186,7 +184,9 @@ class TabularPandas(Table):
         self.procs = Pipeline([as_proc(p) for p in (procs.fs if isinstance(procs, Pipeline) else L(procs))])
         self.y_block, self.device, self.reduce_memory = y_block, device, reduce_memory
         self.targets, self.made, self.coded, self.narrow = [], [], {}, set()
-        if do_setup: _check_table(df, self.cat_names, self.cont_names, self.y_names)
+        if do_setup:
+            self._leave_out_targets()
+            _check_table(df, self.cat_names, self.cont_names, self.y_names)
         self.splits = [_positions(s, len(df)) for s in splits] if splits is not None else [np.arange(len(df))]
         self.n_train = len(self.splits[0])
         if do_setup and not self.n_train: raise ValueError('no training rows: all are kept aside. Check splits.')
@@ -249,6 +249,14 @@ def _in_both(splits, n):
     times = np.zeros(n, np.int8)
     for s in splits: times[s] += 1 # a row that a side names twice counts once
     return int((times > 1).sum())
+
+@patch
+def _leave_out_targets(self:TabularPandas):
+    targets = set(self.y_names)
+    if both := [n for n in [*self.cat_names, *self.cont_names] if n in targets]:
+        print(f'Note: the target {_named(both)} is among the inputs, and is left out there: a model would only copy it')
+        self.cat_names, self.cont_names = (names.filter(lambda n: n not in targets)
+                                           for names in (self.cat_names, self.cont_names))
 
 @patch
 def _to_numbers(self:TabularPandas):

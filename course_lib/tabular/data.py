@@ -13,28 +13,47 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fastcore.basics import patch
+from fastcore.basics import noop, patch
 
 from ..data.core import DataLoaders
 from ..data.load import DataLoader, TensorDataset
 from ..data.transforms import Categorize, IndexSplitter, RandomSplitter
 from .core import TabularPandas
 from .procs import _listed
-from ..torch_core import default_device, name_of, recipe, to_config, to_cpu
+from ..torch_core import TensorCategory, default_device, name_of, recipe, to_config, to_cpu
 
 # %% ../../nbs/library/tabular/data.ipynb #b8d19ffa
 class TableDataset(TensorDataset):
     "An encoded table as tensors: categories, numbers, targets."
     def __init__(self, to:TabularPandas, # encoded
                  with_labels:bool=True): # are there targets?
-        self.to, labels = to, with_labels and to.has_y
-        parts = [_small(_cats(to)), torch.from_numpy(_conts(to)), *(_target(to, *t) for t in to.targets if labels)]
-        super().__init__(*parts, n_inp=2)
-        self.kinds = [torch.float32 if t.is_floating_point() else torch.int64 for t in parts]
-    def __getitem__(self, i): return tuple(t[i].to(kind) for t, kind in zip(self.tensors, self.kinds))
-    def get_batch(self, idxs):
-        return tuple(t.index_select(0, idxs).to(kind) for t, kind in zip(self.tensors, self.kinds))
+        self.to, self.labels, self.watched = to, with_labels and to.has_y, None
+        super().__init__(*self._parts(), n_inp=2)
+        self.kinds = [torch.float32 if t.is_floating_point() else torch.int64 for t in self.tensors]
+        self.classes_at = {i + 2 for i, (t, _) in enumerate(to.targets) if type(t) is Categorize}
+    def _parts(self):
+        to = self.to
+        parts = [_target(to, *t) for t in to.targets if self.labels]
+        return [_small(_cats(to)), torch.from_numpy(_conts(to)), *parts]
+    def __getitem__(self, i): return self.get_batch(torch.as_tensor([i]), lambda t: t[0])
+    def get_batch(self, idxs, then=noop):
+        return tuple(_as_class(then(t.index_select(0, idxs).to(kind)), i in self.classes_at)
+                     for i, (t, kind) in enumerate(zip(self.tensors, self.kinds)))
     def targets(self): return self.tensors[2]
+    @property
+    def items(self):
+        "The encoded rows; what is changed in them is seen by the next batches."
+        if self.watched is None: self.watched = _snapshot(self.to.items) # to tell later what was changed
+        return self.to.items
+    def renew(self):
+        "Take over what was changed in `items`."
+        if self.watched is None: return
+        old, new = self.watched, self.to.items
+        if list(old) == list(new) and all(_alike(old[n], new[n]) for n in new): return
+        at = self.tensors[0].device
+        try: self.tensors = tuple(t.to(at) for t in self._parts())
+        except KeyError as e: raise ValueError(f'the column {e} is no longer among the items: put it back') from None
+        self.watched = _snapshot(new)
     def decode(self, item): return item
     def test_set(self, items, with_labels=None):
         "Other rows, encoded the same way; with targets if they have them."
@@ -45,6 +64,18 @@ class TableDataset(TensorDataset):
     def __getattr__(self, k):
         if k[0] == '_' or k == 'to': raise AttributeError(k)
         return getattr(self.to, k)
+
+def _as_class(t, yes): return t.as_subclass(TensorCategory) if yes else t
+
+def _snapshot(df): return df.copy(deep=int(pd.__version__.split('.')[0]) < 3) # since pandas 3, writing copies first
+
+def _alike(a, b):
+    "Are these two columns the same piece of memory, or at least the same numbers?"
+    if a.dtype != b.dtype or len(a) != len(b): return False
+    plain = isinstance(a.dtype, np.dtype)
+    at = [o.to_numpy().__array_interface__['data'][0] for o in (a, b)] if plain else [0, 1]
+    return at[0] == at[1] or a.equals(b)
+
 
 # %% ../../nbs/library/tabular/data.ipynb #d1330a47
 def _cats(to):
@@ -84,6 +115,9 @@ class TabDataLoader(DataLoader):
         ds.tensors = tuple(t.to(self.device) for t in ds.tensors)
         self.dataset = ds
         return self
+    def _chunks(self):
+        self.dataset.renew()
+        return super()._chunks()
     def get_idxs(self): return super().get_idxs().to(self.dataset.tensors[0].device)
     def table_of(self, b, max_n=None):
         "The rows of a batch as an encoded `TabularPandas`."

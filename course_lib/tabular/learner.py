@@ -74,4 +74,5 @@ def show_results(self:TabularLearner,
     decided = self.get_preds(dl=[b], with_decoded=True)[-1]
     truth, said = dl.decode(b).items, dl.decode((*b[:2], *_tuple(decided))).items
     to = dl.dataset.to
-    display(_readable(truth[[*to.x_names, *to.y_names]].assign(**{f'{n}_pred': said[n] for n in to.y_names})))
+    known = [n for n in to.y_names if len(b) > 2] # new rows have no targets
+    display(_readable(truth[[*to.x_names, *known]].assign(**{f'{n}_pred': said[n] for n in to.y_names})))

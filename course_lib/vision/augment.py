@@ -400,10 +400,10 @@ def _lit(x, mix, add):
     if x.dtype == torch.uint8: return _lit(x.float() / 255, mix, add).mul_(255).add_(0.5).byte()
     eye = torch.eye(3)
     if torch.equal(mix, eye.expand_as(mix)) and not add.any(): return x
-    plain = torch.equal(mix, mix[:, :1, :1] * eye) or x.shape[1] != 3 # grey pictures have no colours to mix
+    plain = torch.equal(mix, mix[:, :1, :1] * eye) or x.shape[1] != 3 # grey is changed as three equal channels are
     mix, add = mix.to(x.device, non_blocking=True), add.to(x.device, non_blocking=True)
     y = torch.logit(x, 1e-7)
-    if plain: return y.mul_(mix[:, 0, 0, None, None, None]).add_(add[:, None, None, None]).sigmoid_()
+    if plain: return y.mul_(mix[:, 0].sum(-1)[:, None, None, None]).add_(add[:, None, None, None]).sigmoid_()
     return torch.baddbmm(add[:, None, None].expand(-1, 3, 1), mix, y.flatten(2)).view_as(x).sigmoid_()
 
 # %% ../../nbs/library/vision/augment.ipynb #92e4c2a6

@@ -31,6 +31,8 @@ def _unreadable(name, why):
     return ValueError(f'{name} {why}. Find every such file with verify_images(get_image_files(path)) '
                       'and drop them with .map(Path.unlink).')
 
+class _CannotOpen(ValueError): "A file that is as it should be, but needs something else: no reason to delete it."
+
 def _read(f):
     "The bytes of a file, stream or bytes, and what to call them in a message."
     if isinstance(f, (bytes, bytearray, memoryview)): return bytes(f), 'the bytes given'
@@ -40,7 +42,7 @@ def _read(f):
     if f.is_dir(): raise ValueError(f'{f} is a folder: list the pictures in it with get_image_files')
     if not f.exists(): raise FileNotFoundError(f'there is no file {f}: check the name, and the folder you are in')
     if not f.is_file(): raise ValueError(f'{f} is a pipe or a device, not a file: remove it')
-    if f.stat().st_size > _most_bytes(): raise ValueError(f'{f} is too big: {f.stat().st_size / 1e9:.2g} GB. {_allow}')
+    if f.stat().st_size > _most_bytes(): raise _CannotOpen(f'{f} is too big: {f.stat().st_size / 1e9:.2g} GB. {_allow}')
     return f.read_bytes(), str(f)
 
 def _header(data, name):
@@ -48,10 +50,31 @@ def _header(data, name):
     if not data: raise _unreadable(name, 'is empty (0 bytes)')
     try: im = JpegImageFile(BytesIO(data)) if data[:3] == b'\xff\xd8\xff' else Image.open(BytesIO(data))
     except Image.DecompressionBombError as e:
-        raise ValueError(f'{name} is too big: {str(e).split(",")[0]}. {_allow}') from None
-    except Exception as e: raise _unreadable(name, f'is not a picture: it begins with {data[:12]!r}') from e
+        raise _CannotOpen(f'{name} is too big: {str(e).split(",")[0]}. {_allow}') from None
+    except Exception as e:
+        if (what := _other_format(data)) is not None: raise _CannotOpen(f'{name} is {what}') from None
+        raise _unreadable(name, f'is not a picture: it begins with {data[:12]!r}') from e
     if im.format == 'EPS': raise _unreadable(name, 'is a program that draws (PostScript), not a picture')
     return im
+
+# %% ../../nbs/library/vision/core.ipynb #b708ad8d
+_brands = {b'avi': ('AVIF', 'pip install pillow-avif-plugin, and import pillow_avif'),
+           **{b: ('HEIC', 'pip install pillow-heif, and call pillow_heif.register_heif_opener()')
+              for b in (b'hei', b'hev', b'mif', b'msf')}}
+_starts = {b'%PDF': ('a PDF', 'pip install pdf2image turns its pages into pictures'),
+           b'\x93NUMPY': ('a NumPy array', 'PILImage.create(np.load(file)) opens it'),
+           b'\xff\x0a': ('JPEG XL', 'pip install pillow-jxl-plugin, and import pillow_jxl'),
+           b'\0\0\0\x0cJXL ': ('JPEG XL', 'pip install pillow-jxl-plugin, and import pillow_jxl')}
+
+def _other_format(data):
+    "What a file is that Pillow does not open, and what does; None: no idea."
+    what, fix = next((v for k, v in _starts.items() if data.startswith(k)), (None, None))
+    if data[4:8] == b'ftyp': what, fix = _brands.get(data[8:11], ('a film', 'take single pictures out of it first'))
+    elif data[128:132] == b'DICM': what, fix = 'DICOM', 'pip install pydicom: dcmread(file).pixel_array is an array'
+    elif b'<svg' in data[:1000].lower(): what, fix = 'SVG', 'a drawing made of text: pip install cairosvg makes PNGs'
+    Image.init()
+    if {'HEIC': 'HEIF', 'JPEG XL': 'JXL'}.get(what, what) in Image.OPEN: return None # read here, and yet not: damaged
+    return what and f'{what}, which Pillow does not read here ({fix})'
 
 # %% ../../nbs/library/vision/core.ipynb #42f02a8b
 _allow = 'If you trust it and have the memory, set PIL.Image.MAX_IMAGE_PIXELS = None.'
@@ -72,7 +95,7 @@ def _check_size(im, name, kind, full_size):
     if not most or w * h <= 2 * most and need <= _most_bytes(): return
     can_shrink = im.format == 'JPEG' and not progressive
     shrink = ' Shrink it once with resize_images(path, max_size=1000, dest=path).' if can_shrink else ''
-    raise ValueError(f'{name} is too big: {w} × {h} pixels need {need / 1e9:.2g} GB.{shrink} {_allow}')
+    raise _CannotOpen(f'{name} is too big: {w} × {h} pixels need {need / 1e9:.2g} GB.{shrink} {_allow}')
 
 # %% ../../nbs/library/vision/core.ipynb #fe28380b
 def _strips(im):
@@ -88,14 +111,35 @@ def _by_strips(im, f, mode):
     for top, part in _strips(im): out.paste(f(part), (0, top))
     return out
 
-def _eight_bits(im):
-    "16-bit, 32-bit and floating-point greys as 8-bit greys. Floats may be 0–1, 0–255 or 0–65535."
-    def numbers(part): return np.nan_to_num(np.array(part).astype(np.float32))
-    most = max(numbers(part).max() for _, part in _strips(im))
-    tops = {'F': (1, 255, 65535), 'I': (255, 65535)}.get(im.mode, (65535,))
-    top = next((t for t in tops if most <= t), most)
-    def grey(part): return Image.fromarray((numbers(part).clip(0, top) * (255 / top) + 0.5).astype(np.uint8))
-    return _by_strips(im, grey, 'L')
+def _span(im, low, high, name):
+    "What becomes black and what white, by the type of the numbers alone: no picture decides for itself."
+    kind = 'fractions' if im.mode == 'F' else f'{16 if im.mode.startswith("I;16") else 32}-bit whole numbers'
+    bits = (*(getattr(im, 'tag_v2', {}).get(258) or ()), 16)[0] # a TIFF may say 12
+    most = 1 if im.mode == 'F' else 2**bits - 1 if im.mode != 'I' or im.format == 'PNG' else 255
+    if low < -0.001 or high > most + 0.001 or np.isnan(low): raise _CannotOpen(
+        f'{name} holds {kind} from {low:g} to {high:g}: say which of them is black and which is white, with a class of '
+        'your own, such as class Scan(PILImageBW): value_range = -1000, 3000')
+    if most == 65535 and 255 < high < 4096 and not _told:
+        _told.append(name) # once is enough
+        print(f'Note: {name} has 16 bits a pixel but reaches only {high:g}: scaled by 65535 it is nearly black. If '
+              'less is white in all your pictures, declare it: class Scan(PILImageBW): value_range = 0, 4095')
+    return 0, most
+
+_told = []
+
+def _eight_bits(im, name, span=None):
+    "16-bit, 32-bit and floating-point greys as 8-bit greys."
+    def numbers(part): return np.array(part).astype(np.float32)
+    if span is None:
+        ends = [(a.min(), a.max()) for a in (numbers(part) for _, part in _strips(im))]
+        span = _span(im, min(a for a, _ in ends), max(b for _, b in ends), name)
+    return _by_strips(im, lambda part: Image.fromarray(_scaled(numbers(part), span)), 'L')
+
+def _scaled(a, span):
+    "Numbers as bytes: what lies beyond the ends is black or white."
+    low, high = span
+    if not low < high: raise ValueError(f'value_range goes from black to white, the smaller number first; got {span}')
+    return ((np.nan_to_num(a, nan=low).clip(low, high) - low) * (255 / (high - low)) + 0.5).astype(np.uint8)
 
 def _on_white(im, kind):
     "A picture that is transparent in places, laid on white."
@@ -107,23 +151,34 @@ def _on_white(im, kind):
 # %% ../../nbs/library/vision/core.ipynb #2b3e6310
 def _class_numbers(im):
     "One 8-bit number a pixel, as stored."
+    if im.format in ('JPEG', 'MPO') or im.info.get('compression') == 'jpeg':
+        raise _CannotOpen('is a JPEG, which changes numbers a little: masks are kept as PNG. If it is only black and '
+                          'white, Image.fromarray(np.array(im.convert("L")) > 127) makes one of 0 and 1')
     a = np.array(im)
     if a.ndim == 3:
         colours = a[..., :3] if a.shape[-1] > 2 else a[..., :1]
         if (colours != colours[..., :1]).any():
-            raise ValueError('a mask holds class numbers, one a pixel, but this one has colours: '
-                             'replace each colour by its class number first')
+            raise _CannotOpen('has colours, but a mask holds class numbers, one a pixel: '
+                         'replace each colour by its class number first')
         a = colours[..., 0]
-    if a.max() > 255 or a.min() < 0:
-        raise ValueError(f'class numbers of a mask go from 0 to 255, found {a.min()} to {a.max()}')
-    return Image.fromarray(a.astype(np.uint8))
+    return Image.fromarray(_as_classes(a))
 
-def _plain(im, kind):
+def _as_classes(a):
+    "An array of numbers as class numbers."
+    if not ((a >= 0) & (a <= 255) & (a == np.floor(a))).all():
+        raise _CannotOpen(f'holds numbers from {a.min():g} to {a.max():g} ({a.dtype}); class numbers of a mask are '
+                          'whole, from 0 to 255: give the classes such numbers first')
+    return a.astype(np.uint8)
+
+def _plain(im, kind, name, span=None):
     "`im` as 'RGB', 'L' or 'mask', however it was stored."
-    if kind == 'mask': return _class_numbers(im)
+    if kind == 'mask':
+        try: return _class_numbers(im)
+        except _CannotOpen as e: raise _CannotOpen(f'{name} {e}') from None
     if im.mode == kind: return im
-    if im.mode in ('I', 'F') or im.mode.startswith('I;16'): im = _eight_bits(im)
+    if im.mode in ('I', 'F') or im.mode.startswith('I;16'): im = _eight_bits(im, name, span)
     return _on_white(im, kind) if im.has_transparency_data else im.convert(kind)
+
 
 # %% ../../nbs/library/vision/core.ipynb #6fab341d
 _T = Image.Transpose
@@ -132,25 +187,28 @@ _turns = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM,
 
 def _turn(im):
     "What to do so that the picture stands upright, from its EXIF note (None: nothing)."
+    if im.format == 'TIFF': return None # Pillow turns these itself when it loads them
     try: return _turns.get(im.getexif().get(274))
     except Exception: return None # a damaged note says nothing
 
-def _decode(im, name, kind, full_size):
+def _decode(im, name, kind, full_size, span=None):
     "The pixels of an opened picture: upright, in `kind`."
     _check_size(im, name, kind, full_size)
     try:
         turn = _turn(im)
         im.load()
-        im = _plain(im, kind)
+        im = _plain(im, kind, name, span)
         return im if turn is None else im.transpose(turn)
-    except MemoryError: raise
+    except (MemoryError, _CannotOpen): raise
     except Exception as e: raise _unreadable(name, f'cannot be decoded ({e})') from e
+
 
 # %% ../../nbs/library/vision/core.ipynb #a94d3e20
 class PILImage(Image.Image):
     "A picture in memory: red, green and blue, 8 bits each."
     _role = 'picture' # in saved files
     _kind, _tensor_cls, _show_args, _todo = 'RGB', TensorImage, {}, None
+    value_range = None # numbers of more than 8 bits: what is black, and what is white (default: by their type)
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         register(cls) # saved files may name it
@@ -161,16 +219,21 @@ class PILImage(Image.Image):
                lazy:bool=False, # decode a JPEG only when its pixels are needed
               ): # a picture of this class; ValueError names the file and the fix
         "Open any picture: upright, in this class's colours."
-        if isinstance(f, (torch.Tensor, np.ndarray)): f = to_image(f)
-        if isinstance(f, Image.Image):
-            return cls._wrap(_decode(f, getattr(f, 'filename', '') or 'the picture given', cls._kind, f.size))
-        data, name = _read(f)
-        im = _header(data, name)
-        if not (lazy and im.format == 'JPEG'): return cls._wrap(_decode(im, name, cls._kind, im.size))
+        if isinstance(f, (torch.Tensor, np.ndarray)): f = cls._of_array(f)
+        if isinstance(f, Image.Image): name, im = getattr(f, 'filename', '') or 'the picture given', f
+        else: im = _header(*(read := _read(f))); name = read[1]
+        todo = im, name, cls._kind, im.size, cls.value_range
+        if f is im or not lazy or im.format != 'JPEG' or cls._kind == 'mask': return cls._wrap(_decode(*todo))
         self = cls()
-        self._todo = im, name, cls._kind, im.size
+        self._todo = todo
         self._mode, self._size = ('RGB' if cls._kind == 'RGB' else 'L'), cls._upright(im)
         return self
+
+    @classmethod
+    def _of_array(cls, a):
+        if isinstance(a, torch.Tensor): a = to_np(a.permute(1, 2, 0) if a.ndim == 3 and a.shape[0] in (1, 3, 4) else a)
+        if cls._kind == 'mask': return to_image(_as_classes(a.astype(np.uint8) if a.dtype == np.bool_ else a))
+        return to_image(a if cls.value_range is None or a.dtype == np.uint8 else _scaled(a, cls.value_range))
 
     @staticmethod
     def _upright(im):
@@ -263,7 +326,8 @@ def to_image(x, # tensor C×H×W or H×W, or array H×W×C or H×W; whole number
     top = 1.001 if x.dtype.kind == 'f' else 255
     if x.min() < -0.001 or x.max() > top:
         raise ValueError(f'pixels are whole numbers 0–255 or floats 0–1, found {x.dtype} from {x.min()} to {x.max()}: '
-                         'divide, or turn into uint8, first')
+                         'divide, or turn into uint8, first; or declare what is black and what white with a class of '
+                         'your own, such as class Scan(PILImageBW): value_range = -1000, 3000')
     if x.dtype.kind == 'f': x = x.clip(0, 1) * 255 + 0.5
     return Image.fromarray(np.ascontiguousarray(x.astype(np.uint8)))
 
@@ -300,23 +364,31 @@ def _in_threads(f, items, n_workers=None):
 
 def verify_image(f)->bool: # path
     "Can this picture be opened?"
-    try: return _try_out(f) is not None
-    except (ValueError, OSError, MemoryError): return False
+    return _fault(f) is None
+
+def _fault(f):
+    "Why this picture cannot be opened (None: it can)."
+    try: _try_out(f)
+    except (ValueError, OSError, MemoryError) as e: return e
 
 def _try_out(f):
     "Open a picture, decoded small; ValueError if training would refuse it."
     im = PILImage.create(f, lazy=True)
-    if im._todo: _check_size(*im._todo) # at full size, whatever is asked for now
+    if im._todo: _check_size(*im._todo[:4]) # at full size, whatever is asked for now
     im.draft('RGB', (32, 32))
     im.load()
     return im
 
 def verify_images(files,              # paths
                   n_workers:int=None, # threads (default: one a core, at most 16)
-                 )->L: # sorted paths of the files that cannot be opened
-    "Find the pictures that would stop a training run; drop them with `.map(Path.unlink)`."
+                 )->L: # sorted paths of the broken ones: empty, cut short, no pictures at all
+    "Find broken pictures; drop them with `.map(Path.unlink)`. Sound ones that cannot be opened as they are: a note."
     files = sorted(map(Path, files))
-    return L(f for f, ok in zip(files, _in_threads(verify_image, files, n_workers)) if not ok)
+    faults = [(f, e) for f, e in zip(files, _in_threads(_fault, files, n_workers)) if e is not None]
+    sound = [e for _, e in faults if isinstance(e, (_CannotOpen, MemoryError))]
+    if sound: print(f'Note: {len(sound)} of {len(files)} files are sound, but cannot be opened as they are. {sound[0]}')
+    return L(f for f, e in faults if not isinstance(e, (_CannotOpen, MemoryError)))
+
 
 # %% ../../nbs/library/vision/core.ipynb #e9858529
 def resize_image(file,              # path of the picture, below `src`

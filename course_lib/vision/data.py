@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
@@ -19,8 +20,8 @@ from fastcore.foundation import L
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from ..data.core import DataLoaders
 from ..data.transforms import (ColReader, ColSplitter, GrandparentSplitter, IntToFloatTensor, ItemGetter,
-    RandomSplitter, RegexLabeller, ToTensor, get_image_files, parent_label, using_attr)
-from ..torch_core import TensorPoint, tensor
+    RandomSplitter, RegexLabeller, ToTensor, _missing, get_image_files, parent_label, using_attr)
+from ..torch_core import TensorMask, TensorPoint, tensor
 from ..transform import ItemTransform, Transform
 from .augment import _picture
 from .core import PILImage, PILMask
@@ -63,12 +64,53 @@ def _check_folders(path, *names):
                      'or keep a random fifth of all pictures aside with valid_pct=0.2')
 
 def _noted(dls):
-    "Say so if there is nothing to tell apart."
+    "Say so if there is nothing to tell apart, or if fractions were taken for names."
     vocab = getattr(dls, 'vocab', None)
     if vocab is not None and len(vocab) == 1:
         print(f'Note: all {len(dls.train_ds)} training pictures are {vocab[0]!r}. Good for getting predictions; '
               'there is nothing to learn from one class.')
+    if vocab is not None and any(isinstance(o, float) and o != int(o) for o in vocab):
+        print(f'Note: the labels are fractions such as {next(o for o in vocab if o != int(o))}, taken as the names of '
+              f'{len(vocab)} classes. To predict numbers, use a RegressionBlock.')
     return dls
+
+
+# %% ../../nbs/library/vision/data.ipynb #996b7fae
+def _target_block(labels):
+    "The block that all these labels together ask for; ValueError where they could mean two things."
+    names = list(labels.columns) if hasattr(labels, 'columns') else None
+    if names is None and hasattr(labels, 'cat'): return CategoryBlock # a pandas categorical
+    a = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else labels
+    rows = _python(a)
+    several = [isinstance(o, (list, tuple)) for o in rows]
+    if not any(several): return _one_each(rows)
+    values = [v for o in rows for v in (o if isinstance(o, (list, tuple)) else [o]) if not _missing(v)]
+    lengths, words = {len(o) if s else 0 for o, s in zip(rows, several)}, [v for v in values if isinstance(v, str)]
+    if words or len(lengths) > 1 or lengths == {1}: return MultiCategoryBlock
+    if set(values) <= {0, 1}:
+        if names is not None: return MultiCategoryBlock(encoded=True, vocab=names)
+        raise ValueError('the labels are rows of 0 and 1: if they are columns of yes and no, give '
+                         'y_block=MultiCategoryBlock(encoded=True, vocab=[names of the columns]); if they are names, '
+                         'y_block=MultiCategoryBlock; if they are numbers, y_block=RegressionBlock')
+    if any(isinstance(v, float) for v in values): return RegressionBlock
+    raise ValueError(f'the labels are rows of whole numbers such as {list(rows[0])}: give y_block=MultiCategoryBlock '
+                     'if they are names of classes, RegressionBlock if they are amounts, PointBlock if they are places')
+
+def _python(a):
+    "Labels as Python's own values: lists of numbers, words, or lists of them."
+    if hasattr(a, 'iloc'): a = a.to_numpy()
+    if isinstance(a, np.ndarray): return a.tolist()
+    return [o.tolist() if isinstance(o, (np.ndarray, np.generic, torch.Tensor)) else list(o)
+            if isinstance(o, (tuple, L)) else o for o in a]
+
+def _one_each(labels):
+    there = [o for o in labels if not _missing(o)]
+    numbers = there and all(isinstance(o, (int, float)) and not isinstance(o, bool) for o in there)
+    fractions = [o for o in there if isinstance(o, float)] if numbers else []
+    if fractions and all(o == int(o) for o in fractions if abs(o) < 2**53):
+        print(f'Note: the labels are floats such as {fractions[0]}: numbers to predict. If they name classes, give '
+              'y_block=CategoryBlock.')
+    return RegressionBlock if fractions else CategoryBlock
 
 # %% ../../nbs/library/vision/data.ipynb #4063e2b9
 class ImageDataLoaders(DataLoaders):
@@ -93,12 +135,29 @@ class ImageDataLoaders(DataLoaders):
         "The class is the name of the folder."
         path = Path(path)
         if valid_pct is None: _check_folders(path, train, valid)
-        get_items = get_image_files if valid_pct is not None else partial(get_image_files, folders=[train, valid])
-        if not len(get_items(path)): raise ValueError(f'there are no pictures in {path}: {_what_is_there(path)}')
+        files = get_image_files(path, folders=[train, valid] if valid_pct is None else None)
+        if not len(files): raise ValueError(f'there are no pictures in {path}: {_what_is_there(path)}')
+        files = _at_depth(files, path, [train, valid] if valid_pct is None else None)
         splitter = GrandparentSplitter(train, valid) if valid_pct is None else RandomSplitter(valid_pct, seed)
-        plan = DataBlock((ImageBlock(img_cls), CategoryBlock(vocab=vocab)), get_items=get_items, splitter=splitter,
-                         get_y=parent_label, item_tfms=item_tfms, batch_tfms=batch_tfms)
-        return cls.from_dblock(plan, path, path=path, **kwargs)
+        plan = DataBlock((ImageBlock(img_cls), CategoryBlock(vocab=vocab)), splitter=splitter, get_y=parent_label,
+                         item_tfms=item_tfms, batch_tfms=batch_tfms)
+        return cls.from_dblock(plan, files, path=path, **kwargs)
+
+def _at_depth(files, path, parts=None):
+    "Pictures that lie where a class can be read off; others are counted and said."
+    wanted = 3 if parts else 2
+    depths = [len(f.relative_to(path).parts) for f in files]
+    high, deep = ([f.relative_to(path) for f, d in zip(files, depths) if test(d)]
+                  for test in ((lambda d: d < wanted), (lambda d: d > wanted)))
+    place = f'{"/ or ".join(parts) if parts else path.name or path}/<class>/'
+    lost = [*high, *deep] if parts else high
+    if lost and len(lost) < len(files):
+        print(f'Note: {len(lost)} of {len(files)} pictures are not in {place} and are left out, first: {lost[0]}')
+        files = L(f for f in files if f.relative_to(path) not in set(lost))
+    if deep and not parts:
+        print(f'Note: {len(deep)} of {len(files)} pictures are deeper than {place}: their class is the innermost '
+              f'folder, as in {deep[0]}')
+    return files
 
 def _what_is_there(path):
     endings = sorted({p.suffix for p in path.rglob('*') if p.is_file()})
@@ -179,12 +238,21 @@ def from_df(
     get_x = ColReader(fn_col, pref=f'{Path(path)/(folder or "")}{os.path.sep}', suff=suff)
     names = [get_x(row) for _, row in df.iterrows()]
     _check_files(names, 'Drop their rows: df = df[[Path(f).exists() for f in your_paths]]')
-    several = isinstance(label_col, (list, tuple)) and len(label_col) > 1 or label_delim is not None
-    plan = DataBlock((ImageBlock(img_cls), y_block or (MultiCategoryBlock if several else CategoryBlock)),
-                     get_x=get_x, get_y=ColReader(label_col, label_delim=label_delim),
+    if isinstance(label_col, (list, tuple, L)) and len(label_col) == 1: label_col = label_col[0]
+    get_y = ColReader(label_col, label_delim=label_delim)
+    if y_block is None: y_block = MultiCategoryBlock if label_delim is not None else _of_columns(df, get_y)
+    plan = DataBlock((ImageBlock(img_cls), y_block), get_x=get_x, get_y=get_y,
                      splitter=RandomSplitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
                      item_tfms=item_tfms, batch_tfms=batch_tfms)
     return cls.from_dblock(plan, df, path=path, **kwargs)
+
+def _of_columns(df, reader):
+    "The block that these columns ask for."
+    if len(df): reader(df.iloc[0]) # names columns that are not there
+    one = lambda c: df.iloc[:, c] if isinstance(c, int) else df[c]
+    if not isinstance(reader.cols, (list, tuple, L)): return _target_block(one(reader.cols))
+    import pandas as pd
+    return _target_block(pd.concat([one(c) for c in reader.cols], axis=1))
 
 @patch(cls_method=True)
 def from_csv(
@@ -223,12 +291,9 @@ def from_lists(
     "Files and labels are two lists."
     if len(fnames) != len(labels): raise ValueError(f'{len(fnames)} files need as many labels, got {len(labels)}')
     _check_files(fnames, 'Drop them, and their labels.')
-    one = labels[0] if len(labels) else ''
-    kind = RegressionBlock if isinstance(one, float) else CategoryBlock
-    if isinstance(one, (list, tuple, L)): kind = MultiCategoryBlock
-    plan = DataBlock((ImageBlock(img_cls), y_block or kind), splitter=RandomSplitter(valid_pct, seed),
+    plan = DataBlock((ImageBlock(img_cls), y_block or _target_block(labels)), splitter=RandomSplitter(valid_pct, seed),
                      getters=[ItemGetter(0), ItemGetter(1)], item_tfms=item_tfms, batch_tfms=batch_tfms)
-    return cls.from_dblock(plan, L([Path(f), y] for f, y in zip(fnames, labels)), path=path, **kwargs)
+    return cls.from_dblock(plan, L([Path(f), y] for f, y in zip(fnames, _python(labels))), path=path, **kwargs)
 
 # %% ../../nbs/library/vision/data.ipynb #a6e9fe21
 class MaskCodes(Transform):
@@ -242,6 +307,10 @@ class MaskCodes(Transform):
     def loss_func(self):
         from course_lib.losses import CrossEntropyLossFlat
         return CrossEntropyLossFlat(axis=1)
+    def as_target(self, o):
+        "Decisions about pixels as masks."
+        o = o[:, 0] if o.ndim == 4 and o.shape[1] == 1 else o
+        return o.long().as_subclass(TensorMask)
 
 def MaskBlock(codes=None): # names of the classes, in order
     "A class for every pixel."
@@ -278,6 +347,16 @@ class ToPoints(Transform):
     def loss_func(self):
         from course_lib.losses import MSELossFlat
         return MSELossFlat()
+    def as_target(self, o):
+        "Numbers as points."
+        return o.reshape(len(o), -1, 2).as_subclass(TensorPoint)
+    def check(self, labels, part='validation', rows=None):
+        "Complain about places that are missing, or more or fewer than elsewhere."
+        for i, o in enumerate(labels):
+            p, row = self.encodes(o), i if rows is None else rows[i]
+            if not torch.isfinite(p.as_subclass(torch.Tensor)).all() or p.numel() != self.c: raise ValueError(
+                f'the points of {part} item {row} should be {self.c // 2} places (x, y); they are {p.tolist()}: drop '
+                'or fill them')
     def encodes(self, o): return o if isinstance(o, TensorPoint) else TensorPoint(tensor(o).float().view(-1, 2))
 
 class PointScaler(ItemTransform):

@@ -156,8 +156,8 @@ def get_c(dls)->int: # number of scores the model should give
     "Number of classes (or of numbers to predict) in `dls`."
     vocab = getattr(dls, 'vocab', None) or []
     if len(vocab) == 1 and not isinstance(vocab[0], (list, tuple)):
-        raise ValueError(f'there is only one class in the data, {vocab[0]!r}: nothing can be learnt from that. Check '
-                         'the folders or the labels. (To train all the same, say for a memory test, pass n_out=1.)')
+        print(f'Note: there is only one class in the data, {vocab[0]!r}: nothing can be learnt from that. Check the '
+              'folders or the labels.')
     c = getattr(dls, 'c', None) or len(vocab)
     if not c: raise ValueError('how many answers should the model give? The data do not say: pass n_out=...')
     return c
