@@ -45,9 +45,10 @@ def fit(learn, n=1, **kwargs):
 @pytest.mark.parametrize('name', 'Lr Wd Path Model Dls Moms LossFunc Cbs Pred Loss Dl NIter LossGrad Opt Metrics Splitter ModelDir Groups StartEpoch'.split())
 def test_names_of_the_learner_are_taken(name):
     cb, learn = type(name, (Callback,), {'before_batch': lambda self: None}), learner()
-    before = dict(learn.__dict__)
+    kept = 'model dls lr path loss_func'.split()
+    before = [getattr(learn, k) for k in kept]
     with pytest.raises(ValueError, match='rename it'): learn.fit(1, cbs=cb)
-    assert all(learn.__dict__[k] is before[k] for k in ('model', 'dls', 'lr', 'path', 'loss_func'))
+    assert all(getattr(learn, k) is o for k, o in zip(kept, before))
     fit(learn)
 
 

@@ -18,6 +18,8 @@ from types import SimpleNamespace
 
 import course_lib
 from course_lib import optimizer
+from course_lib.callback.rnn import ModelResetter, RNNCallback
+from course_lib.callback.threads import AutoThreads
 from course_lib.callback.bn_freeze import BnFreeze
 from course_lib.callback.core import Callback
 from course_lib.callback.hook import ActivationStats, HookCallback
@@ -42,10 +44,11 @@ callbacks = {   # how each is made: those that change training, those that watch
     'MixUp': MixUp, 'BnFreeze': lambda: BnFreeze(1), 'MixedPrecision': lambda: MixedPrecision('bf16'),
     'AutoPrecision': AutoPrecision, 'ChannelsLast': ChannelsLast, 'HookCallback': HookCallback, 'ActivationStats': lambda: ActivationStats(every=3),
     'ParamScheduler': lambda: ParamScheduler({'lr': lambda pos: .05 * (1 - pos)}),
+    'RNNCallback': RNNCallback, 'ModelResetter': ModelResetter, 'AutoThreads': lambda: AutoThreads(1),
     'CycleEndCallback': lambda: CycleEndCallback([1, 2, 2], lambda learn, i: learn.save(f'cycle_{i}')),
 }
 elsewhere = {'Scores', 'Recorder', 'LRFinder', 'MixHandler', 'CheckpointCallback', 'GatherPredsCallback',   # part of every run, or of none
-             'CutMix', 'Precomputed', 'GrowPictures'}                                             # pictures: see below, and apps
+             'CutMix', 'Precomputed', 'GrowPictures', 'RNNRegularizer'}                           # pictures: see below, and apps; texts: its chapter
 optimizers = dict(SGD=optimizer.SGD, momentum=lambda ps, lr: optimizer.SGD(ps, lr, mom=.9), RMSProp=optimizer.RMSProp, Adam=optimizer.Adam,
                   L2=lambda ps, lr: optimizer.Adam(ps, lr, decouple_wd=False), RowAdagrad=RowAdagrad,
                   steps=lambda ps, lr: optimizer.Optimizer(ps, [optimizer.average_grad, optimizer.average_sqr_grad, optimizer.step_stat, optimizer.adam_step], lr=lr),

@@ -84,18 +84,20 @@ def _from_folder(path, encoding):
     judge = np.array([w == 'valid' for w in where]) if 'valid' in where else None
     return pd.DataFrame(dict(text=[read_text(f, encoding) for f in files], label=label, is_valid=judge))
 
-# %% ../../nbs/library/apps/text.ipynb #0488b8d3
+# %% ../../nbs/library/apps/text.ipynb #27d97407
 def ready_texts(df:pd.DataFrame, # of `read_texts`
                 seed:int=0,      # of the split
                )->pd.DataFrame:  # with a label: text, label, is_valid; without: label ''
     "Leave out what cannot be used, split, and say both."
     empty = df.text.str.strip() == ''
-    if empty.any(): print(f'left out {empty.sum():,} rows without a text (the first: row {int(np.flatnonzero(empty)[0])})')
+    if empty.any():
+        print(f'left out {empty.sum():,} rows without a text (the first: row {int(np.flatnonzero(empty)[0])})')
     df = df[~empty].reset_index(drop=True)
     has = df.label != ''
     if not has.all(): print(f'{(~has).sum():,} texts without a label: for the language model only')
     classes = df.label[has].value_counts()
-    if len(classes) < 2: raise ValueError(f'all texts have the label {classes.index[0] if len(classes) else "(none)"!r}')
+    if len(classes) < 2:
+        raise ValueError(f'all texts have the label {classes.index[0] if len(classes) else "(none)"!r}')
     if df.is_valid.isna().all():
         share = 0.1 if has.sum() > 20_000 else 0.2
         rng, judge = np.random.default_rng(seed), np.zeros(len(df), bool)
@@ -215,7 +217,7 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
     steps_in(out, dict(key, plan=plan, bs=bs, clas_seed=seed), 'classifier', learn, work)
     return learn
 
-# %% ../../nbs/library/apps/text.ipynb #7811a646
+# %% ../../nbs/library/apps/text.ipynb #52665def
 class TextResult(Result):
     "What training on texts returns."
 
@@ -228,7 +230,8 @@ def judged_texts(learn,            # the classifier
     probs, targs = learn.get_preds()
     classes = list(learn.dls.vocab[1])
     counts = WordCounts(train)
-    theirs = torch.tensor(counts.probabilities(valid.text), dtype=torch.float32)[:, [counts.classes.index(c) for c in classes]]
+    order = [counts.classes.index(c) for c in classes]
+    theirs = torch.tensor(counts.probabilities(valid.text), dtype=torch.float32)[:, order]
     right = lambda p: float((p.argmax(1) == targs).float().mean())
     loss = lambda p: float(-p[torch.arange(len(p)), targs].clamp(min=1e-7).log().mean())
     both = (probs + theirs) / 2
@@ -243,9 +246,9 @@ def which_is_better(metrics:dict, baselines:dict, n:int # of the texts that judg
     ours, theirs, both = metrics['accuracy'], baselines['word counts']['accuracy'], metrics['joint_accuracy']
     error = (ours * (1 - ours) / n)**0.5
     if abs(ours - theirs) < 2 * error: said = f'net ({ours:.3f}) and word counts ({theirs:.3f}) are level'
-    else: said = f'{"the net" if ours > theirs else "word counts"} ({max(ours, theirs):.3f} against {min(ours, theirs):.3f})'
+    elif ours > theirs: said = f'better: the net ({ours:.3f} against {theirs:.3f})'
+    else: said = f'better: word counts ({theirs:.3f} against {ours:.3f})'
     joint = f'; the mean of both has {both:.3f}' if both > max(ours, theirs) else ''
-    if '(' in said and 'level' not in said: said = f'better: {said}'
     return f'{said}{joint} (one standard error on {n:,} texts: {error:.3f})'
 
 # %% ../../nbs/library/apps/text.ipynb #84fc9a82
