@@ -90,7 +90,7 @@ def replace_space(t)->str: # a token
     "A blank inside a token becomes `▁`, so that tokens can be joined by blanks and split again."
     return t.replace(' ', '▁')
 
-# %% ../../nbs/library/text/core.ipynb #36f2de2c
+# %% ../../nbs/library/text/core.ipynb #fd1d8b87
 _easy = re.compile('([a-z]+)([.,!?;:")]?)')
 
 class BaseTokenizer(Configurable):
@@ -107,6 +107,7 @@ class SpacyTokenizer(Configurable):
                  special_toks=None,       # what is never cut (default: `defaults.text_spec_tok`)
                  buf_sz:int=5000):        # ignored: for code written for fastai
         self.lang, self.special_toks = lang, list(special_toks or defaults.text_spec_tok)
+        if not re.fullmatch('[a-z]{2,3}', lang): raise ValueError(f'{lang!r} is no code of a language, such as "en"')
     @functools.cached_property
     def cutter(self):
         "spaCy's own object: made when the first text comes."
@@ -272,11 +273,11 @@ def read_text(path,                  # a file
         raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, '
                          "or say how it is written, such as encoding='latin-1'") from None
 
-# %% ../../nbs/library/text/core.ipynb #69191d06
+# %% ../../nbs/library/text/core.ipynb #4c31429b
 class Tokenizer(Transform):
     "Texts, files and rows to tokens; `decode` joins them."
     cacheable, _learned = True, ('tok', 'rules')
-    _takes = dict(tok='tokenizer', rules=('text rule', 'function'))
+    _takes = dict(tok='tokenizer', rules='text rule')
     def __init__(self, tok=None,        # tokenizer, or its class (default: `WordTokenizer()`)
                  rules=None,            # functions from text to text (default: the tokenizer's, or the eight)
                  text_cols=None,        # of a row: name or position of the column, or several
