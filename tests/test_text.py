@@ -145,6 +145,10 @@ def test_learner_takes_them():
     assert torch.allclose(learn.get_preds(dl=dls.test_dl(new))[0], preds[:20], atol=1e-6)
     assert learn.predict('good fine film')[0] == 'pos'
     learn.show_results(max_n=3)
+    from course_lib.interpret import ClassificationInterpretation
+    from course_lib.submission import submission
+    assert list(submission(learn, range(20), items=new)) == ['id', 'neg', 'pos']
+    assert ClassificationInterpretation.from_learner(learn).vocab == ['neg', 'pos']
     lm = data.TextDataLoaders.from_df(df, text_col='text', is_lm=True, valid_col='is_valid', bs=8, seq_len=12)
     learn = Learner(lm, nn.Sequential(nn.Embedding(len(lm.vocab), 8), nn.Linear(8, len(lm.vocab))), loss_func=CrossEntropyLossFlat())
     with learn.no_bar(), learn.no_logging(): learn.fit(2, 0.1)
