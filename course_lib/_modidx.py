@@ -2632,6 +2632,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'course_lib.learner.Learner.validate': ( 'library/learner.html#learner.validate',
                                                                              'course_lib/learner.py'),
                                     'course_lib.learner._arguments': ('library/learner.html#_arguments', 'course_lib/learner.py'),
+                                    'course_lib.learner._as_wide': ('library/learner.html#_as_wide', 'course_lib/learner.py'),
                                     'course_lib.learner._classes': ('library/learner.html#_classes', 'course_lib/learner.py'),
                                     'course_lib.learner._known_order': ('library/learner.html#_known_order', 'course_lib/learner.py'),
                                     'course_lib.learner._n_classes': ('library/learner.html#_n_classes', 'course_lib/learner.py'),

@@ -144,6 +144,8 @@ def test_learner_takes_them():
     new = df.text[180:200].tolist()
     assert torch.allclose(learn.get_preds(dl=dls.test_dl(new))[0], preds[:20], atol=1e-6)
     assert learn.predict('good fine film')[0] == 'pos'
+    xs = learn.get_preds(with_input=True)[0] # batches of different length, one beside the other
+    assert len(xs) == 60 and dls.train.as_text(xs[3]) == dls.train.as_text(dls.valid_ds[3][0])
     learn.show_results(max_n=3)
     from course_lib.interpret import ClassificationInterpretation
     from course_lib.submission import submission

@@ -42,8 +42,10 @@ def make_vocab(count,              # token -> how often
     chosen = set(often[:room]) | set(kept)
     return special + [t for t, _ in Counter(count).most_common() if t in chosen]
 
-# %% ../../nbs/library/text/data.ipynb #c0a35b09
-class TensorText(TensorBase): "Numbers of tokens: a text, or one in each row."
+# %% ../../nbs/library/text/data.ipynb #e646e4f0
+class TensorText(TensorBase):
+    "Numbers of tokens: a text, or one in each row."
+    fill = 1 # what fills up shorter texts: the number of the padding
 class LMTensorText(TensorText): "Numbers of tokens that a language model reads: each row goes on in the next batch."
 
 def reverse_text(x): # a tensor
