@@ -19,6 +19,7 @@ from torch import nn
 from .callback.core import Callback, CancelValidException, TrainLoop, listed
 from .callback.precision import AutoPrecision, MixedPrecision
 from .callback.progress import ProgressCallback, Recorder, Scores, TerminateOnNaNCallback
+from .callback.threads import AutoThreads
 from .learner_io import load_learner # with it come save, load and export
 from .learner_show import Summary # summary and show_results
 from .metrics import mk_metric
@@ -76,6 +77,7 @@ class Learner(TrainLoop):
         moms=(0.95, 0.85, 0.95),   # momentum at the start, the middle and the end of a cycle
         default_cbs:bool=True,     # the training table, the record, the stop at nan
         precision:str='auto',      # 'fp32', 'bf16', 'fp16', or 'auto': bf16 for convnets where it is faster
+        threads='auto',            # on a CPU: a number, or the faster of one and all
         device=None,               # where to train (default: where `dls` are, else `default_device()`)
     ):
         self.dls, self.model, self.opt_func, self.lr, self.splitter = dls, model, opt_func, lr, splitter
@@ -83,7 +85,7 @@ class Learner(TrainLoop):
         self.loss_func = loss_func if loss_func is not None else getattr(dls, 'loss_func', None)
         assert self.loss_func is not None, 'No loss function: these data suggest none. Pass loss_func=.'
         self.path, self.model_dir = Path(path or getattr(dls, 'path', None) or '.'), model_dir
-        self.metrics, self._device = metrics, device
+        self.metrics, self._device, self.threads = metrics, device, AutoThreads(threads) # joins for each fit
         if device is not None and hasattr(dls, 'to'): dls.to(device)
         self.add_cbs([TerminateOnNaNCallback, Scores, Recorder, ProgressCallback] if default_cbs else [])
         self.add_cbs(_precisions(precision)).add_cbs(cbs)
@@ -183,7 +185,7 @@ def fit(self:Learner,
     if reset_opt or self.opt is None: self.create_opt()
     wd = self.wd if wd is None else wd
     self.set_hypers(lr=self.lr if lr is None else lr, **({} if wd is None else dict(wd=wd)))
-    TrainLoop.fit(self, n_epoch, cbs, start_epoch)
+    TrainLoop.fit(self, n_epoch, [*listed(cbs), self.threads], start_epoch)
 
 @patch
 def _ready(self:Learner):

@@ -21,7 +21,7 @@ from torch.nn.modules import module as hooks
 from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
 from .data.external import beside, sweep
-from .torch_core import _check_type, check_config, from_config, registry, role_of, to_config
+from .torch_core import _check_type, check_config, from_config, name_of, registry, role_of, to_config
 
 # %% ../nbs/library/learner_io.ipynb #908697ca
 @contextmanager
@@ -347,12 +347,12 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
           )->Path:
     "Everything that predicting needs, in one file. The learner stays as it is."
     dls = self.dls.to_config() if hasattr(self.dls, 'to_config') else None
-    note = {'kind': 'learner', 'learner': type(self).__name__, 'dls': dls,
+    note = {'kind': 'learner', 'learner': name_of(type(self)), 'dls': dls,
             'model': nn_recipe(self.model), 'loss': loss_recipe(self.loss_func),
             'cbs': [to_config(cb) for cb in self.cbs if getattr(cb, 'exported', False)], 'precision': _precision(self),
             'args': {k: to_config(getattr(self, k)) for k in _args},
             'metrics': [m for m in map(_or_none, self.metrics) if m is not None], 'n_inp': self.n_inp}
-    note['modules'] = sorted(_modules(note))
+    note['modules'] = sorted(_modules(note) | _modules({'$ref': note['learner']}))
     check_note(json.loads(json.dumps(note))) # what could not be loaded is not written
     return write_tensors(Path(self.path)/fname, self.model.state_dict(), note)
 
@@ -413,7 +413,7 @@ _homes = '''losses metrics layers learner transform data.core data.transforms da
     vision.core vision.augment vision.data vision.models vision.learner vision.efficientnet
     tabular.core tabular.data tabular.procs tabular.model tabular.learner tabular.prepare tabular.reading
     tabular.ensemble
-    text.core text.data
+    callback.rnn text.core text.data text.models.core text.models.awdlstm text.learner
     collab collab.data collab.model collab.learner collab.implicit collab.cold
     apps.table apps.dogscats apps.planet'''.split()
 _keys = set('kind learner dls model loss cbs precision args metrics n_inp modules same'.split())

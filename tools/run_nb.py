@@ -28,30 +28,49 @@ def count_calls():
     time.perf_counter = time.time = lambda: 1e9 + next(ticks) / 1000
 
 
+usual = 0.2   # processor seconds of `reference` on a quiet machine of the kind that the budget is meant for
+
+
+def reference():
+    "Processor seconds of a piece of work that never changes: some Python, some memory, some matrices, some convolutions."
+    import torch
+    start = time.process_time()
+    words = {}
+    for i in range(200_000): words[i % 997] = words.get(i % 997, 0) + i
+    with torch.random.fork_rng(devices=[]):
+        a, net, x = torch.rand(384, 384), torch.nn.Conv2d(16, 32, 3), torch.rand(16, 16, 32, 32)
+        for _ in range(20): a = (a @ a).div_(a.norm()).sin_()
+        for _ in range(20): net(x).square().mean().backward()
+        torch.rand(500_000).sort()
+    return time.process_time() - start
+
+
 def _child(path, save, timeout, clock, pipe):
-    "Run the notebook, send (passed, what it printed as error, processor seconds)."
+    "Run the notebook, send (passed, what it printed as error, processor seconds, how slow the machine was meanwhile)."
     from nbdev.test import test_nb
+    before = reference()
     strict_warnings()
     if not clock: count_calls()
     sys.__stderr__ = errors = io.StringIO()   # nbdev writes the traceback there
     with contextlib.redirect_stderr(errors):
         passed, _ = test_nb(path, basepath=root, profile=False, save=save, cell_timeout=timeout)
     spent = os.times()
-    pipe.send((passed, errors.getvalue(), spent.user + spent.system))
+    pipe.send((passed, errors.getvalue(), spent.user + spent.system - before, max(1, (before + reference()) / 2 / usual)))
     pipe.close()
 
 
-def run_apart(path, save=False, timeout=600, clock=True):
-    """(passed, error text, processor seconds) of one notebook; with `save` its outputs are written into it;
-    without a `clock` the times it measures mean nothing, but are the same in every run."""
+def run_apart(path, save=False, timeout=1800, clock=True):
+    """(passed, error text, processor seconds, slowness) of one notebook; with `save` its outputs are written into it;
+    without a `clock` the times it measures mean nothing, but are the same in every run. A busy machine is slower: by how much
+    is timed beside the notebook (1: as usual)."""
     ctx = mp.get_context(method)
     if method == 'forkserver': ctx.set_forkserver_preload(preload)
     here, there = ctx.Pipe(duplex=False)
     child = ctx.Process(target=_child, args=(str(path), save, timeout, clock, there))
     child.start()
     there.close()
-    try: return here.recv() if here.poll(timeout) else (False, f'no end after {timeout} s', timeout)
-    except EOFError: return False, f'the process died (exit code {child.join(5) or child.exitcode})', 0.
+    try: return here.recv() if here.poll(timeout) else (False, f'no end after {timeout} s', timeout, 1)
+    except EOFError: return False, f'the process died (exit code {child.join(5) or child.exitcode})', 0., 1
     finally:
         if child.is_alive(): child.join(5)
         if child.is_alive(): child.kill()

@@ -133,7 +133,7 @@ class ChannelsLast(Callback):
         if self.device.type != 'cpu' or not fragile_convs(self.model): self.model.to(memory_format=torch.channels_last)
 
 class AutoPrecision(MixedPrecision):
-    "bf16 and channels_last for convnets on pictures, where `fast_precision` says so. Decided at the first batch."
+    "bf16 for convnets on pictures and LSTMs on words, where `fast_precision` says so. Decided at the first batch."
     order, chosen_for, mode = -30, None, 'fp32'
     def __init__(self): super().__init__('bf16')
     def before_fit(self): self._again()
@@ -144,13 +144,17 @@ class AutoPrecision(MixedPrecision):
     def before_batch(self):
         if self.chosen_for is self.model: return
         x, self.chosen_for = self.xb[0], self.model
-        pictures = isinstance(x, torch.Tensor) and x.ndim == 4 and x.is_floating_point()
         alone = len(self.learn.grab_cbs(MixedPrecision)) == 1 # nobody has asked for something else
-        fits = pictures and alone and any(isinstance(m, nn.Conv2d) for m in self.model.modules())
+        fits = alone and isinstance(x, torch.Tensor) and _gains(self.model, x)
         self.mode = fast_precision(self.device) if fits else 'fp32'
         if self.mode == 'fp32': return
-        ChannelsLast._reorder(self)
+        if x.ndim == 4: ChannelsLast._reorder(self)
         self._start()
+
+def _gains(model, x):
+    "Pictures through convolutions, or words through LSTMs that are not tiny."
+    if x.is_floating_point(): return x.ndim == 4 and any(isinstance(m, nn.Conv2d) for m in model.modules())
+    return x.ndim == 2 and any(isinstance(m, nn.LSTM) and m.hidden_size >= 64 for m in model.modules())
 
 # %% ../../nbs/library/callback/precision.ipynb #31915599
 @patch
