@@ -4027,6 +4027,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'course_lib/text/data.py'),
                                       'course_lib.text.data.Numericalize.encodes': ( 'library/text/data.html#numericalize.encodes',
                                                                                      'course_lib/text/data.py'),
+                                      'course_lib.text.data.Numericalize.number': ( 'library/text/data.html#numericalize.number',
+                                                                                    'course_lib/text/data.py'),
                                       'course_lib.text.data.Numericalize.setups': ( 'library/text/data.html#numericalize.setups',
                                                                                     'course_lib/text/data.py'),
                                       'course_lib.text.data.SortedDL': ('library/text/data.html#sorteddl', 'course_lib/text/data.py'),
