@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['commands', 'reader', 'option', 'add_arguments', 'Parser', 'App', 'find_apps', 'list_', 'data', 'lesson', 'predict',
-           'make_parser', 'main']
+           'generate', 'make_parser', 'main']
 
 # %% ../nbs/library/cli.ipynb #5d7fc2ca
 import argparse
@@ -129,16 +129,17 @@ def lesson(number:int,      # 1 to 8
 
 # %% ../nbs/library/cli.ipynb #6f696223
 def predict(model:str,       # a model that `course_lib train` saved
-            files:list[str], # pictures, one or more; or one table of new rows (.csv, .tsv, .parquet, .feather)
+            files:list[str], # pictures or .txt files, one or more; or one table of new rows (.csv, .tsv, .parquet …)
             out:str=None,    # write all answers to this .csv (those of a table: .csv or .parquet)
             keep:str='',     # columns of the table to copy in front of its answers, with commas between
-           sep:str=None,    # between cells of the table; tab for a tab (default: found)
-           encoding:str=None, # of the table, such as cp1252 (default: found)
-           decimal:str=None,  # decimal point in the table: . or , (default: as in training)
-           dayfirst:Literal['auto', 'yes', 'no']='auto', # is 1/2/2024 in February? 'auto': as in training
+            sep:str=None,    # between cells of the table; tab for a tab (default: found)
+            encoding:str=None, # of the table or texts, such as cp1252 (default: found)
+            decimal:str=None,  # decimal point in the table: . or , (default: as in training)
+            dayfirst:Literal['auto', 'yes', 'no']='auto', # is 1/2/2024 in February? 'auto': as in training
            )->dict:          # one entry a picture: label and probabilities; of a table the number of rows, and a few
-    "Name what is on pictures, or fill in a column of a table."
+    "Name what is on pictures, judge texts, or fill in a column of a table."
     how = dict(sep=sep, encoding=encoding, decimal=decimal, dayfirst=dayfirst)
+    if _of_texts(model, files): return _predict_texts(model, files, out, keep, sep, encoding)
     if _is_table(files): return _predict_table(model, files, out, keep, **how)
     from course_lib.apps.recipe import predict_files
     if out is not None and not out.endswith('.csv'): raise ValueError(f'out={out} should end in .csv')
@@ -158,6 +159,22 @@ def _is_table(files):
     ends = ('.csv', '.tsv', '.parquet', '.feather')
     return any(f.lower().removesuffix('.gz').endswith(ends) for f in map(str, files))
 
+def _of_texts(model, files):
+    "Text files, or a table for a model that reads texts."
+    if any(str(f).lower().endswith('.txt') for f in files): return True
+    if not _is_table(files): return False
+    from course_lib.apps.text import reads_texts
+    return reads_texts(model)
+
+def _predict_texts(model, files, out, keep, sep, encoding):
+    if out is not None and not out.endswith('.csv'): raise ValueError(f'out={out} should end in .csv')
+    from course_lib.apps.text import predict_texts
+    found = predict_texts(model, files, keep=keep, sep=sep, encoding=encoding)
+    if out is not None: found.to_csv(out, index=False)
+    where = f' in {out}' if out else ': --out FILE keeps them'
+    print(found.head(5).to_string(index=False, max_colwidth=60), f'\n{len(found):,} texts{where}')
+    return dict(rows=len(found), predictions=json.loads(found.head(5).to_json(orient='records')), out=out)
+
 def _predict_table(model, files, out, keep, **how):
     if len(files) > 1: raise ValueError(f'one table at a time: {files[0]} and {files[1]} were given')
     from course_lib.apps.table import predict_rows
@@ -167,8 +184,23 @@ def _predict_table(model, files, out, keep, **how):
     print(first.head(5).to_string(index=False, max_colwidth=60), f'\n{n:,} rows{where}')
     return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records', date_format='iso')), out=out)
 
+# %% ../nbs/library/cli.ipynb #f1df68f7
+def generate(model:str,             # a language model that `course_lib train text` or `imdb` saved: lm.pkl
+             prompt:str,            # how the text begins
+             words:int=50,          # words to add
+             temperature:float=0.7, # below 1 more careful, above 1 bolder; 0: always the likeliest word
+             top_k:int=None,        # only among so many of the likeliest words
+             min_p:float=None,      # only among words that are at least so likely
+             seed:int=None,         # the same seed writes the same
+            )->dict:                # the text
+    "Let a language model write on."
+    from course_lib.apps.text import write_on
+    text = write_on(model, prompt, words, temperature, top_k, min_p, seed)
+    print(text)
+    return dict(text=text)
+
 # %% ../nbs/library/cli.ipynb #828af904
-commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict}
+commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict, 'generate': generate}
 
 def _finish(parser, run):
     "The two options that every command has."
@@ -203,6 +235,7 @@ def main(argv:list[str]=None # words after `course_lib`; by default those of the
         )->int:              # exit status: 0 good, 2 wrong call, 1 a fault of this library, 130 interrupted
     "The `course_lib` command."
     os.environ.setdefault('MPLBACKEND', 'agg')                   # no windows: figures go into the page
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')          # threads that wait leave the core to other programs
     argv = sys.argv[1:] if argv is None else argv
     args = vars(make_parser(argv).parse_args(argv))
     run, as_json, debug = args.pop('run'), args.pop('json'), args.pop('debug')

@@ -262,6 +262,6 @@ def test_interrupt(tmp_path):
     for line in started.stdout:
         if line.split()[:1] == ['1']: break                 # the second row of the table
     started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=120)
+    out, err = started.communicate(timeout=900)
     assert (started.returncode, err) == (0, ''), err
     assert 'Interrupted' in out and (tmp_path/'out'/'model.pkl').exists() and 0 <= last_json(out)['accuracy'] <= 1

@@ -14,7 +14,7 @@ import course_lib
 slow = int(os.environ.get('FUZZ_FILES', 2400))
 
 
-def in_a_process(code, *args, timeout=170):
+def in_a_process(code, *args, timeout=900):
     "Run `code` alone: an audit hook stays for the life of a process."
     env = dict(os.environ, PYTHONPATH=str(Path(course_lib.__file__).parent.parent), OMP_NUM_THREADS='1', PYTHONDONTWRITEBYTECODE='1')
     done = subprocess.run([sys.executable, '-c', canary + textwrap.dedent(code), *map(str, args)], capture_output=True, text=True, env=env, timeout=timeout)

@@ -7,7 +7,7 @@ __all__ = ['sizes', 'lesson', 'read_texts', 'ready_texts', 'WordCounts', 'steps_
            'train_classifier', 'TextResult', 'judged_texts', 'which_is_better', 'train', 'run_steps', 'reads_texts',
            'predict_texts', 'write_on']
 
-# %% ../../nbs/library/apps/text.ipynb #93c887f6
+# %% ../../nbs/library/apps/text.ipynb #8a33af99
 import hashlib
 import json
 import re
@@ -17,16 +17,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.foundation import L
 
 import course_lib.callback.schedule   # gives learners `fit_one_cycle`
 from .recipe import Result, majority_share
 from .report import Page
 from ..callback.training import GradientClip
 from ..data.transforms import get_text_files, parent_label
-from ..learner_io import load_learner, read_tensors
+from ..learner_io import load_learner
 from ..metrics import Perplexity, accuracy
 from ..tabular.core import find_column
 from ..tabular.files import file_form, raw_table, table_kind
+from ..tabular.reading import words_of
 from ..text.core import WordTokenizer, read_text
 from ..text.data import TextDataLoaders
 from ..text.learner import language_model_learner, text_classifier_learner
@@ -310,32 +312,40 @@ def _write(result, out, lm, note):
     result.files |= dict(model=str(result.learn.export('model.pkl')), lm=str(lm.export('lm.pkl')),
                          page=str(page.save(out/'report.html')))
 
-# %% ../../nbs/library/apps/text.ipynb #e74cb2cd
-def reads_texts(model # a file that `learn.export` wrote
+# %% ../../nbs/library/apps/text.ipynb #2ea380c4
+def reads_texts(model:str # a file
                )->bool:
-    "Is it a model of texts?"
-    return read_tensors(model, 'learner')[1].get('learner') in ('TextLearner', 'LMLearner')
+    "Is it a model of texts? Only its note is looked at."
+    from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(model, 'pt') as f: note = json.loads((f.metadata() or {}).get('course_lib', '{}'))
+    except (OSError, SafetensorError, ValueError): return False # whoever loads it will say what is wrong
+    return note.get('learner') in ('TextLearner', 'LMLearner')
 
 def predict_texts(model:str,        # a classifier that `train` wrote
                   files:list,       # text files; or one table with a column of texts
                   text:str=None,    # that column (default: the one with the longest cells)
+                  keep:str='',      # columns of the table to copy in front, with commas between
                   sep:str=None, encoding:str=None, # how files are written (default: found)
-                 )->pd.DataFrame:   # name or row, label, one probability a class
+                 )->pd.DataFrame:   # file (or kept columns), predicted, one probability a class
     "Labels for new texts."
     learn = load_learner(model)
-    if not hasattr(learn.dls, 'vocab') or len(learn.dls.vocab) != 2:
+    if len(L(learn.dls.vocab)) != 2 or not isinstance(learn.dls.vocab[0], (list, L)):
         raise ValueError(f'{model} is no classifier of texts: it can write on (course_lib generate), not judge')
     if len(files) == 1 and table_kind(files[0]):
         raw = raw_table(files[0], form=file_form(files[0], sep, encoding))
+        front = raw[[find_column(n, raw) for n in words_of(keep)]].reset_index(drop=True)
         cells = raw.astype(object).where(raw.notna(), '').astype(str)
-        text = find_column(text, raw) if text else max(raw, key=lambda n: cells[n].str.len().mean())
-        names, texts = [*range(len(raw))], cells[text].tolist()
-    else: names, texts = list(map(str, files)), [read_text(Path(f), encoding or 'utf-8') for f in files]
+        rest = [n for n in raw if n not in front] or list(raw)
+        texts = cells[find_column(text, raw) if text else max(rest, key=lambda n: cells[n].str.len().mean())].tolist()
+    else:
+        if keep: raise ValueError(f'keep={keep}: text files have no columns')
+        front = pd.DataFrame(dict(file=list(map(str, files))))
+        texts = [read_text(Path(f), encoding or 'utf-8') for f in files]
     if not texts: raise ValueError(f'{files[0]} has a heading and no rows')
-    probs = learn.get_preds(dl=learn.dls.test_dl(texts))[0]
-    classes = list(learn.dls.vocab[1])
-    found = pd.DataFrame(dict(text=names, label=[classes[i] for i in probs.argmax(1).tolist()]))
-    return pd.concat([found, pd.DataFrame(probs.numpy(), columns=[f'p_{c}' for c in classes])], axis=1)
+    probs, classes = learn.get_preds(dl=learn.dls.test_dl(texts))[0], list(learn.dls.vocab[1])
+    found = pd.DataFrame(dict(predicted=[classes[i] for i in probs.argmax(1).tolist()]))
+    return pd.concat([front, found, pd.DataFrame(probs.numpy(), columns=[f'p_{c}' for c in classes])], axis=1)
 
 def write_on(model:str,             # a language model that `train` wrote (lm.pkl)
              prompt:str='',         # how it begins

@@ -206,7 +206,7 @@ def _begin(learn, arch, backwards, pretrained, fnames=None):
         return learn.load_pretrained(*found)
     return learn
 
-# %% ../../nbs/library/text/learner.ipynb #5300b0ef
+# %% ../../nbs/library/text/learner.ipynb #492a4d21
 def decode_spec_tokens(tokens:list # words, special ones among them
                       )->list:
     "The words as a person would write them: `xxmaj the` is `The`, `xxrep 3 !` is `!!!`."
@@ -264,12 +264,13 @@ def predict(self:LMLearner,
     never = [i for i, w in enumerate(self.vocab) if w == PAD or no_unk and w == UNK]
     with torch.no_grad():
         raw, state = self.reader.step(words[None].as_subclass(torch.Tensor))
-        found = words.tolist()
+        found = []
         for _ in range(n_words):
             scores = self.model[1](raw[:, -1:])[0][0, 0]
             found.append(choose(scores, temperature, top_k, min_p, never))
             raw, state = self.reader.step(words.new_tensor([[found[-1]]]).as_subclass(torch.Tensor), state)
-    return dl.tokenizer.decodes(decoder([self.vocab[i] for i in found if self.vocab[i] not in (BOS, PAD)]))
+    said = dl.tokenizer.decodes(decoder([self.vocab[i] for i in found if self.vocab[i] not in (BOS, PAD)]))
+    return f'{text.rstrip()} {said}'.lstrip()
 
 # %% ../../nbs/library/text/learner.ipynb #5e216dc7
 def text_classifier_learner(dls,                   # `TextDataLoaders` with classes or numbers
