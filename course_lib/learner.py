@@ -509,7 +509,14 @@ def joined(batches:list): # tensors, or tuples of tensors
     "One batch made of several."
     if isinstance(batches[0], (tuple, list)): return type(batches[0])(joined(part) for part in zip(*batches))
     if not (isinstance(batches[0], torch.Tensor) and batches[0].ndim): return batches
-    return retag(torch.cat(batches), batches[0])
+    return retag(torch.cat(_as_wide(batches)), batches[0])
+
+def _as_wide(batches):
+    "Texts are as long as the longest of their batch: those of shorter batches are filled up, too."
+    fill, widths = getattr(batches[0], 'fill', None), {b.shape[1] for b in batches if b.ndim > 1}
+    if fill is None or len(widths) < 2: return batches
+    return [nn.functional.pad(b.as_subclass(torch.Tensor), (0, max(widths) - b.shape[1]), value=fill)
+            for b in batches]
 
 # %% ../nbs/library/learner.ipynb #e3d1ff6d
 def item_losses(loss_func, pred, yb)->torch.Tensor: # one loss an item

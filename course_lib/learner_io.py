@@ -653,7 +653,8 @@ def _learner(note, tensors, path, device, model=None):
     check_fit(model, tensors)
     model.load_state_dict(tensors)
     dls = NoData(note['n_inp']) if note['dls'] is None else from_config(note['dls'], 'loaders')
-    made, args = registry['Learner'], {k: from_config(v, ()) for k, v in note['args'].items()}
+    made = import_module('course_lib.learner').Learner # it may not have been imported yet
+    args = {k: from_config(v, ()) for k, v in note['args'].items()}
     if note['learner'] not in registry: print(f'it was a {note["learner"]}, which is not known here: now a Learner')
     learn = object.__new__(registry.get(note['learner'], made))
     cbs, metrics = from_config(note['cbs'], 'callback'), from_config(note['metrics'], _metrics)

@@ -295,7 +295,7 @@ def test_every_module_has_a_floor():
 def test_import_brings_nothing_heavy():
     "The library imports without plotting, tables or parsers: they load when first needed. Star lines promise `plt` and `pd`: they may."
     heavy = ['matplotlib.pyplot', 'pandas', 'sklearn', 'spacy', 'pyarrow', 'IPython', 'requests', 'tqdm']
-    ours = ('course_lib.vision', 'course_lib.callback', 'course_lib.learner', 'course_lib.data')
+    ours = ('course_lib.vision', 'course_lib.text', 'course_lib.callback', 'course_lib.learner', 'course_lib.data')
     drawn = 'course_lib.data.drawn_'   # a generator is loaded when its data set is drawn
     names = [d for p in modules if (d := dotted(p)).startswith(ours) and not d.startswith(drawn) and not d.endswith('.all')]
     code = ('import importlib, json, sys, torch\nfrom course_lib.vision import models\nbefore = set(sys.modules)\n'

@@ -144,8 +144,45 @@ def test_learner_takes_them():
     new = df.text[180:200].tolist()
     assert torch.allclose(learn.get_preds(dl=dls.test_dl(new))[0], preds[:20], atol=1e-6)
     assert learn.predict('good fine film')[0] == 'pos'
+    xs = learn.get_preds(with_input=True)[0] # batches of different length, one beside the other
+    assert len(xs) == 60 and dls.train.as_text(xs[3]) == dls.train.as_text(dls.valid_ds[3][0])
     learn.show_results(max_n=3)
+    from course_lib.interpret import ClassificationInterpretation
+    from course_lib.submission import submission
+    assert list(submission(learn, range(20), items=new)) == ['id', 'neg', 'pos']
+    assert ClassificationInterpretation.from_learner(learn).vocab == ['neg', 'pos']
     lm = data.TextDataLoaders.from_df(df, text_col='text', is_lm=True, valid_col='is_valid', bs=8, seq_len=12)
     learn = Learner(lm, nn.Sequential(nn.Embedding(len(lm.vocab), 8), nn.Linear(8, len(lm.vocab))), loss_func=CrossEntropyLossFlat())
     with learn.no_bar(), learn.no_logging(): learn.fit(2, 0.1)
     assert learn.validate()[0] < np.log(len(lm.vocab))
+
+
+def test_a_saved_learner_prepares_texts(tmp_path):
+    "Exported and loaded in another program: the same predictions, and no code in the file."
+    import subprocess
+    import sys
+    from course_lib.learner import Learner
+    from course_lib.losses import CrossEntropyLossFlat
+    from torch import nn
+    df = pd.DataFrame({'title': lines(80, 1), 'text': lines(80)})
+    lm = data.TextDataLoaders.from_df(df, text_col=['title', 'text'], is_lm=True, bs=8, seq_len=12, seed=1)
+    torch.manual_seed(0)
+    learn = Learner(lm, nn.Sequential(nn.Embedding(len(lm.vocab), 4), nn.Linear(4, len(lm.vocab))), loss_func=CrossEntropyLossFlat(), path=tmp_path)
+    learn.export('lm.pkl')
+    want = learn.get_preds(dl=learn.dls.test_dl(df.head(2)))[0].sum().item()
+    code = (f"import pandas as pd; from course_lib.learner_io import load_learner; learn = load_learner({str(tmp_path/'lm.pkl')!r})\n"
+            f"df = pd.DataFrame({df.head(2).to_dict('list')!r}); print(learn.get_preds(dl=learn.dls.test_dl(df))[0].sum().item())")
+    done = subprocess.run([sys.executable, '-W', 'error', '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) == pytest.approx(want, rel=1e-4)
+
+
+def test_a_rule_of_ones_own():
+    from course_lib.torch_core import register
+    def shout(t): return t.replace('!', ' xxshout ')
+    tok = core.Tokenizer(rules=[*core.defaults.text_proc_rules, shout])
+    with pytest.raises(TypeError, match='register'): to_config(tok)
+    register(shout, 'shout_rule', role='text rule')
+    assert from_config(to_config(tok), 'transform')('so good!')[-1] == 'xxshout'
+    register(shout, 'shout_rule')
+    with pytest.raises(ValueError, match='takes text rule'): from_config(to_config(tok), 'transform')

@@ -90,7 +90,7 @@ def replace_space(t)->str: # a token
     "A blank inside a token becomes `▁`, so that tokens can be joined by blanks and split again."
     return t.replace(' ', '▁')
 
-# %% ../../nbs/library/text/core.ipynb #36f2de2c
+# %% ../../nbs/library/text/core.ipynb #fd1d8b87
 _easy = re.compile('([a-z]+)([.,!?;:")]?)')
 
 class BaseTokenizer(Configurable):
@@ -107,6 +107,7 @@ class SpacyTokenizer(Configurable):
                  special_toks=None,       # what is never cut (default: `defaults.text_spec_tok`)
                  buf_sz:int=5000):        # ignored: for code written for fastai
         self.lang, self.special_toks = lang, list(special_toks or defaults.text_spec_tok)
+        if not re.fullmatch('[a-z]{2,3}', lang): raise ValueError(f'{lang!r} is no code of a language, such as "en"')
     @functools.cached_property
     def cutter(self):
         "spaCy's own object: made when the first text comes."
@@ -192,7 +193,7 @@ def _tokenizers():
                           'or take WordTokenizer(), which needs nothing more') from None
     return tokenizers
 
-# %% ../../nbs/library/text/core.ipynb #8d0117db
+# %% ../../nbs/library/text/core.ipynb #3b46c310
 _white = re.compile(r' ?([^\S ]\s*)')
 
 def runs_of(t)->list: # a text; None: blanks stand at its ends or two in a row, which means more than a border
@@ -204,7 +205,7 @@ def runs_of(t)->list: # a text; None: blanks stand at its ends or two in a row, 
 
 class _Memo(dict):
     "What `make` makes of a key, remembered; forgotten when there are too many."
-    def __init__(self, make, most=1_000_000): self.make, self.most = make, most
+    def __init__(self, make, most=300_000): self.make, self.most = make, most
     def __missing__(self, k):
         if len(self) >= self.most: self.clear()
         v = self[k] = self.make(k)
@@ -272,11 +273,11 @@ def read_text(path,                  # a file
         raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not {encoding}. Save the file as UTF-8, '
                          "or say how it is written, such as encoding='latin-1'") from None
 
-# %% ../../nbs/library/text/core.ipynb #69191d06
+# %% ../../nbs/library/text/core.ipynb #a9756540
 class Tokenizer(Transform):
     "Texts, files and rows to tokens; `decode` joins them."
     cacheable, _learned = True, ('tok', 'rules')
-    _takes = dict(tok='tokenizer', rules=('text rule', 'function'))
+    _takes = dict(tok='tokenizer', rules='text rule')
     def __init__(self, tok=None,        # tokenizer, or its class (default: `WordTokenizer()`)
                  rules=None,            # functions from text to text (default: the tokenizer's, or the eight)
                  text_cols=None,        # of a row: name or position of the column, or several
@@ -286,7 +287,10 @@ class Tokenizer(Transform):
                  cache=None,            # where numbers are kept: a folder, or 'memory' (see the token store)
                  n_workers:int=None):   # processes that cut (default: one, unless there is very much)
         super().__init__()
+        if isinstance(tok, Tokenizer): tok, rules = tok.tok, tok.rules if rules is None else rules
         self.tok = (WordTokenizer if tok is None else tok)() if tok is None or isinstance(tok, type) else tok
+        if not callable(self.tok): raise TypeError(f'a tokenizer is called with a list of texts, such as '
+                                                   f'WordTokenizer(), and {tok!r} cannot be called')
         if rules is None: rules = getattr(self.tok, 'rules', defaults.text_proc_rules)
         self.rules, self.text_cols, self.encoding = list(rules), text_cols, encoding
         self.sep, self.cache, self.n_workers = sep, cache, n_workers

@@ -42,8 +42,10 @@ def make_vocab(count,              # token -> how often
     chosen = set(often[:room]) | set(kept)
     return special + [t for t, _ in Counter(count).most_common() if t in chosen]
 
-# %% ../../nbs/library/text/data.ipynb #c0a35b09
-class TensorText(TensorBase): "Numbers of tokens: a text, or one in each row."
+# %% ../../nbs/library/text/data.ipynb #e19f168b
+class TensorText(TensorBase):
+    "Numbers of tokens: a text, or one in each row."
+    fill = 1 # what fills up shorter texts: the number of the padding
 class LMTensorText(TensorText): "Numbers of tokens that a language model reads: each row goes on in the next batch."
 
 def reverse_text(x): # a tensor
@@ -64,9 +66,14 @@ class Numericalize(Transform):
         self.min_freq, self.max_vocab, self.special_toks, self.keep = min_freq, max_vocab, special_toks, keep
         self._set(vocab)
     def _set(self, vocab):
+        if vocab is not None and len(vocab) and not isinstance(vocab[0], str): vocab = vocab[0] # [tokens, classes]
         self.vocab = None if vocab is None else list(vocab)
         self.o2i = {t: i for i, t in reversed([*enumerate(self.vocab or ())])}
-        self.unknown = self.o2i.get(UNK, 0)
+    def number(self, token):
+        "Its number, or that of the unknown word."
+        n = self.o2i.get(token, self.o2i.get(UNK))
+        if n is None: raise ValueError(f'the vocabulary has neither {token!r} nor {UNK!r} for what it lacks')
+        return n
     def setups(self, items):
         if self.vocab is not None or items is None: return
         store = stored(items)
@@ -74,7 +81,7 @@ class Numericalize(Transform):
         self._set(make_vocab(counts, self.min_freq, self.max_vocab, self.special_toks, self.keep))
     def encodes(self, o):
         if isinstance(o, torch.Tensor): return o
-        return TensorText(torch.tensor([self.o2i.get(t, self.unknown) for t in o], dtype=torch.long))
+        return TensorText(torch.tensor([self.number(t) for t in o], dtype=torch.long))
     def decodes(self, o:(TensorText, torch.Tensor)): return L(self.vocab[int(i)] for i in o)
 
 # %% ../../nbs/library/text/data.ipynb #2868699d

@@ -23,7 +23,7 @@ from ..data.external import cache_home, new_folder, one_at_a_time
 from .core import TextCutter, Tokenizer, UNK
 from ..torch_core import to_config
 
-# %% ../../nbs/library/text/store.ipynb #a8fbc81f
+# %% ../../nbs/library/text/store.ipynb #2e619464
 class TokenStore:
     "Texts as one array of token numbers: text `i` is `ids[offsets[i]:offsets[i + 1]]`."
     def __init__(self, ids,      # int32, all texts one after the other; may be a file
@@ -46,8 +46,9 @@ class TokenStore:
         "The number in `vocab` of each of the store's numbers; that of the unknown word where it has none."
         if self.tokens is None: return np.arange(len(vocab))
         o2i = {t: i for i, t in reversed([*enumerate(vocab)])}
-        unknown = o2i.get(UNK, 0)
-        return np.array([o2i.get(t, unknown) for t in self.tokens], np.int64)
+        lost = None if UNK in o2i else next((t for t in self.tokens if t not in o2i), None)
+        if lost is not None: raise ValueError(f'the vocabulary has neither {lost!r} nor {UNK!r} for what it lacks')
+        return np.array([o2i.get(t, o2i.get(UNK)) for t in self.tokens], np.int64)
 
 # %% ../../nbs/library/text/store.ipynb #188d41f3
 def from_numbers(texts)->TokenStore: # tensors, arrays or lists of numbers
