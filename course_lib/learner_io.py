@@ -518,7 +518,7 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
     if dls is None: print('these data do not say how new items are prepared: the loaded learner predicts batches, '
                           'get_preds(dl=[batch])')
     model = _model_note(self.model)
-    note = {'kind': 'learner', 'learner': name_of(type(self)), 'dls': dls,
+    note = {'kind': 'learner', 'learner': name_of(type(self)).removeprefix('__main__.'), 'dls': dls,
             'model': model, 'loss': loss_recipe(self.loss_func),
             'cbs': [to_config(cb) for cb in self.cbs if getattr(cb, 'exported', False)], 'precision': _precision(self),
             'args': {k: to_config(getattr(self, k)) for k in _args},
@@ -655,8 +655,9 @@ def _learner(note, tensors, path, device, model=None):
     dls = NoData(note['n_inp']) if note['dls'] is None else from_config(note['dls'], 'loaders')
     made = import_module('course_lib.learner').Learner # it may not have been imported yet
     args = {k: from_config(v, ()) for k, v in note['args'].items()}
-    if note['learner'] not in registry: print(f'it was a {note["learner"]}, which is not known here: now a Learner')
-    learn = object.__new__(registry.get(note['learner'], made))
+    kind = registry.get(note['learner']) or registry.get(f'__main__.{note["learner"]}') # of the script that runs
+    if kind is None: print(f'it was a {note["learner"]}, which is not known here: now a Learner')
+    learn = object.__new__(kind or made)
     cbs, metrics = from_config(note['cbs'], 'callback'), from_config(note['metrics'], _metrics)
     made.__init__(learn, dls, model.eval(), loss, cbs=cbs, metrics=metrics, path=path,
                   precision=note['precision'], device=device, **args)

@@ -38,7 +38,6 @@ refused = {
     'nothing to train on': (lambda: loaders(people(), splits=([], range(80))), 'no training rows'),
     'a class that training lacks': (lambda: loaders(people().assign(pay=['low'] * 40 + ['high'] * 40), splits=(range(40), range(40, 80))), 'high'),
     'a split beyond the end': (lambda: loaders(people(), splits=(range(60), range(60, 90))), 'splits name row 89'),
-    'target among inputs': (lambda: loaders(people(), cat=['job', 'pay']), 'named twice, among inputs and targets'),
     'no kind of column': (lambda: loaders(people(), cat=[], cont=[]), 'name at least one column'),
     'dates that are none': (lambda: add_datepart(pd.DataFrame({'day': ['2024-01-01', 'soon', '2024-13-01']}), 'day'), "'soon' in row 1"),
     'no such median': (lambda: loaders(people(), procs=[FillMissing('medium')]), 'one of median, mean, mode, constant'),
@@ -157,3 +156,10 @@ def test_a_million_categories(capsys):
         to = TabularPandas(df, [Categorify(**choice)], 'site', y_names='y')
         assert (len(to.classes['site']), str(to.items.site.dtype)) == (classes, kind)
         assert ("category 'site' has 1,000,000 values" in capsys.readouterr().out) == (not choice)
+
+
+def test_target_among_inputs(capsys):
+    "It is left out there, and that is said."
+    dls = loaders(people(), cat=['job', 'pay'])
+    assert 'is left out there' in capsys.readouterr().out
+    assert 'pay' not in list(dls.cat_names) and list(dls.y_names) == ['pay']
