@@ -206,7 +206,7 @@ def append(name, *md):
     path.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
 
 
-shelves = {'': 'The core', 'data': 'Data', 'callback': 'Callbacks', 'vision': 'Pictures', 'tabular': 'Tables', 'collab': 'Recommendations',
+shelves = {'': 'The core', 'data': 'Data', 'callback': 'Callbacks', 'vision': 'Pictures', 'tabular': 'Tables', 'text': 'Texts', 'collab': 'Recommendations',
            'apps': 'Recipes', 'sheets': 'Spreadsheets', 'exercises': 'Exercises and their checks'}
 
 
