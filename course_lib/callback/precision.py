@@ -94,12 +94,13 @@ def _remembered(margin):
 # %% ../../nbs/library/callback/precision.ipynb #c47da5e4
 class MixedPrecision(Callback):
     "The model computes in half precision; weights, loss and metrics stay in float32."
-    order, active = -15, False
+    order, active, told, narrow = -15, False, False, ()
     def __init__(self, amp_mode:str='fp16'): # 'fp16' or 'bf16'
         if amp_mode not in ('fp16', 'bf16'): raise ValueError(f'amp_mode can be fp16 or bf16, not {amp_mode!r}')
         self.amp_mode = amp_mode
 
     def before_fit(self):
+        self._forget()
         self._start()
         if self.mode == 'fp16' and self.device.type == 'cuda': self.learn.scaler = torch.amp.GradScaler('cuda')
     def before_validate(self): self._start() # predictions need no fit
@@ -110,10 +111,13 @@ class MixedPrecision(Callback):
             self.mode = fast_precision('cpu')
             if not self.active: print(f'to_fp16: fp16 needs a GPU; on this CPU training runs in {self.mode}.')
         self.active = True
+        if self.narrow: self.mode = 'fp32'
         if self.mode != 'fp32':
             self.learn.autocast = torch.autocast(kind, torch.bfloat16 if self.mode == 'bf16' else torch.float16)
 
+    def before_batch(self): self._watch()
     def after_pred(self):
+        if self.narrow and self.mode != 'fp32': self._full_precision()
         if self.mode != 'fp32': self.learn.pred = map_tensors(_full, self.learn.pred)
 
 def _full(t): return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
@@ -132,29 +136,6 @@ class ChannelsLast(Callback):
     def _reorder(self):
         if self.device.type != 'cpu' or not fragile_convs(self.model): self.model.to(memory_format=torch.channels_last)
 
-class AutoPrecision(MixedPrecision):
-    "bf16 for convnets on pictures and LSTMs on words, where `fast_precision` says so. Decided at the first batch."
-    order, chosen_for, mode = -30, None, 'fp32'
-    def __init__(self): super().__init__('bf16')
-    def before_fit(self): self._again()
-    def before_validate(self): self._again()
-    def _again(self):
-        if self.chosen_for is self.model and self.mode == 'bf16': self._start()
-
-    def before_batch(self):
-        if self.chosen_for is self.model: return
-        x, self.chosen_for = self.xb[0], self.model
-        alone = len(self.learn.grab_cbs(MixedPrecision)) == 1 # nobody has asked for something else
-        fits = alone and isinstance(x, torch.Tensor) and _gains(self.model, x)
-        self.mode = fast_precision(self.device) if fits else 'fp32'
-        if self.mode == 'fp32': return
-        if x.ndim == 4: ChannelsLast._reorder(self)
-        self._start()
-
-def _gains(model, x):
-    "Pictures through convolutions, or words through LSTMs that are not tiny."
-    if x.is_floating_point(): return x.ndim == 4 and any(isinstance(m, nn.Conv2d) for m in model.modules())
-    return x.ndim == 2 and any(isinstance(m, nn.LSTM) and m.hidden_size >= 64 for m in model.modules())
 
 # %% ../../nbs/library/callback/precision.ipynb #31915599
 @patch
@@ -182,3 +163,73 @@ def to_contiguous(self:TrainLoop):
     "PyTorch's usual order in memory."
     self.model.to(memory_format=torch.contiguous_format)
     return self.remove_cb(ChannelsLast)
+
+# %% ../../nbs/library/callback/precision.ipynb #20a1c338
+class _Watched:
+    "Autocast that notes in `narrow` which strided convolutions get maps narrower than their stride."
+    def __init__(self, model, autocast, narrow):
+        self.convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
+        self.autocast, self.narrow = autocast, narrow
+
+    def __enter__(self):
+        self.hooks = [m.register_forward_pre_hook(self._look) for m in self.convs]
+        self.autocast.__enter__()
+
+    def __exit__(self, *error):
+        for h in self.hooks: h.remove()
+        return self.autocast.__exit__(*error)
+
+    def _look(self, m, xs):
+        if any(n < s for n, s in zip(xs[0].shape[-2:], m.stride)): self.narrow.append(m)
+
+# %% ../../nbs/library/callback/precision.ipynb #dae61999
+@patch
+def _forget(self:MixedPrecision): self.sizes, self.narrow = set(), [] # seen in this fit
+
+@patch
+def _watch(self:MixedPrecision):
+    "Look at the first batch of each size, where bf16 can go wrong."
+    size = tuple(getattr(self.xb[0], 'shape', ()))[2:]
+    if self.mode != 'bf16' or self.device.type != 'cpu' or not self.training: return
+    if isinstance(self.learn.autocast, _Watched): self.learn.autocast = self.learn.autocast.autocast
+    if size in self.sizes: return
+    self.sizes.add(size)
+    self.learn.autocast = _Watched(self.model, self.learn.autocast, self.narrow)
+
+@patch
+def _full_precision(self:MixedPrecision):
+    "Predict this batch once more, and go on, in float32."
+    if not self.told: print(f'{tuple(self.xb[0].shape[2:])} pixels are too few for bf16 in this net: it learns in float32.')
+    self.told, self.mode, self.learn.autocast = True, 'fp32', nullcontext()
+    self.learn.pred = self.model(*self.xb)
+
+# %% ../../nbs/library/callback/precision.ipynb #f5417c3e
+class AutoPrecision(MixedPrecision):
+    "bf16 for convnets on pictures and LSTMs on words, where `fast_precision` says so. Decided at the first batch."
+    order, chosen_for, mode = -30, None, 'fp32'
+    def __init__(self): super().__init__('bf16')
+    def before_fit(self):
+        if self.narrow: self.chosen_for = None # other pictures may come with another fit
+        self._forget()
+        self._again()
+    def before_validate(self): self._again()
+    def _again(self):
+        if self.chosen_for is self.model and self.mode == 'bf16': self._start()
+
+    def before_batch(self):
+        if self.chosen_for is not self.model: self._choose()
+        self._watch()
+
+    def _choose(self):
+        x, self.chosen_for = self.xb[0], self.model
+        alone = len(self.learn.grab_cbs(MixedPrecision)) == 1 # nobody has asked for something else
+        fits = alone and isinstance(x, torch.Tensor) and _gains(self.model, x)
+        self.mode = fast_precision(self.device) if fits else 'fp32'
+        if self.mode == 'fp32': return
+        if x.ndim == 4: ChannelsLast._reorder(self)
+        self._start()
+
+def _gains(model, x):
+    "Pictures through convolutions, or words through LSTMs that are not tiny."
+    if x.is_floating_point(): return x.ndim == 4 and any(isinstance(m, nn.Conv2d) for m in model.modules())
+    return x.ndim == 2 and any(isinstance(m, nn.LSTM) and m.hidden_size >= 64 for m in model.modules())

@@ -187,6 +187,7 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
                    splitter:Callable|None=None, # model -> lists of parameters (default: the architecture's)
                    cbs=None, metrics=None, path=None, model_dir='models', # for `Learner`
                    wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), # for `Learner`
+                   precision='auto', threads='auto', device=None, # for `Learner`
                    n_in:int=3,                # channels of the pictures
                    **kwargs                   # for `create_vision_model`: cut, custom_head, lin_ftrs, ps, y_range …
                   )->Learner:                 # frozen up to the head, if the body is trained
@@ -198,7 +199,7 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
     if normalize and meta['stats']: dls = _normalised(dls, adapt_stats(meta['stats'], n_in))
     learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs,
                     metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn,
-                    moms=moms)
+                    moms=moms, precision=precision, threads=threads, device=device)
     if pretrained: learn.freeze()
     if slow := slow_norms(model[0]): _mind(learn, slow, pretrained)
     return learn
