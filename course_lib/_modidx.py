@@ -1652,6 +1652,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'course_lib.data.core._without_training': ( 'library/data/core.html#_without_training',
                                                                                   'course_lib/data/core.py'),
                                       'course_lib.data.core._writable': ('library/data/core.html#_writable', 'course_lib/data/core.py'),
+                                      'course_lib.data.core.empty_datasets': ( 'library/data/core.html#empty_datasets',
+                                                                               'course_lib/data/core.py'),
                                       'course_lib.data.core.empty_loaders': ( 'library/data/core.html#empty_loaders',
                                                                               'course_lib/data/core.py'),
                                       'course_lib.data.core.in_words': ('library/data/core.html#in_words', 'course_lib/data/core.py'),

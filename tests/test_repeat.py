@@ -7,7 +7,8 @@ from nbs import cells, nbs, text
 from run_nb import run_apart
 
 lessons = [p for p in (
-    '1_cats_and_dogs/01_three_lines', 'library/callback/lr_find', 'library/vision/augment')
+    '1_cats_and_dogs/01_three_lines', '4_tables_and_text/04_dropout', 'library/callback/lr_find', 'library/vision/augment',
+    'library/text/learner')
     if (nbs/f'{p}.ipynb').exists()]
 kinds = 'text/plain', 'text/html', 'image/png', 'stream'
 

@@ -17,7 +17,7 @@ from fastcore.basics import defaults, patch
 from fastcore.foundation import L
 
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
-from ..data.core import DataLoaders, Datasets, TfmdLists, show_items
+from ..data.core import DataLoaders, Datasets, TfmdLists, empty_datasets, show_items
 from ..data.load import DataLoader, collate
 from course_lib.data.transforms import (ColReader, ColSplitter, GrandparentSplitter, RandomSplitter, get_text_files,
     parent_label)
@@ -589,13 +589,8 @@ def empty_texts(tfms,              # one list of transforms for each part
                 pad_idx:int=None,  # number of the padding
                 varied:bool=False): # batches of varied length
     "Loaders without texts, which still know how to prepare new ones."
-    tls = []
-    for fs in tfms:
-        tl = TfmdLists([], None, splits=[[], []], do_setup=False)
-        tl.tfms.fs = L(fs)
-        tls.append(tl)
     own = dict(varied=varied) if is_lm else dict(max_len=max_len, pad_idx=pad_idx, before_batch=list(before_batch))
-    dl = (LMDataLoader if is_lm else SortedDL)(Datasets(tls=tls, n_inp=n_inp), bs=bs, seq_len=seq_len, split_idx=1,
+    dl = (LMDataLoader if is_lm else SortedDL)(empty_datasets(tfms, n_inp), bs=bs, seq_len=seq_len, split_idx=1,
         after_item=list(after_item), after_batch=list(after_batch), **own)
     return DataLoaders(dl, dl.new())
 
