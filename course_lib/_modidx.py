@@ -340,6 +340,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'course_lib/apps/text.py'),
                                       'course_lib.apps.text.WordCounts.probabilities': ( 'library/apps/text.html#wordcounts.probabilities',
                                                                                          'course_lib/apps/text.py'),
+                                      'course_lib.apps.text._few_judges': ('library/apps/text.html#_few_judges', 'course_lib/apps/text.py'),
                                       'course_lib.apps.text._from_folder': ( 'library/apps/text.html#_from_folder',
                                                                              'course_lib/apps/text.py'),
                                       'course_lib.apps.text._mark': ('library/apps/text.html#_mark', 'course_lib/apps/text.py'),
