@@ -2600,6 +2600,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_clip': ( 'library/exercises/lesson_4.html#check_clip',
                                                                                              'course_lib/exercises/lesson_4.py'),
+                                               'course_lib.exercises.lesson_4.check_combine': ( 'library/exercises/lesson_4.html#check_combine',
+                                                                                                'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_copied': ( 'library/exercises/lesson_4.html#check_copied',
                                                                                                'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_days_since': ( 'library/exercises/lesson_4.html#check_days_since',

@@ -7,7 +7,7 @@ __all__ = ['check_drop_columns', 'check_old_dropout', 'check_best_threshold', 'c
            'check_sigma_of', 'check_my_rmspe', 'check_forest_error', 'check_last_rows', 'check_weekend',
            'check_days_since', 'check_nearest', 'check_worth_it', 'check_error_of', 'check_useful',
            'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters', 'check_encode_rows',
-           'check_suspects', 'check_clip', 'check_right_letters', 'check_copied']
+           'check_suspects', 'check_clip', 'check_right_letters', 'check_copied', 'check_combine']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -337,3 +337,18 @@ def check_copied(answer # your function: (texts, sources, n) -> share
     if answer(['f g h'], sources, 4) != 0: return 'a text with fewer than n words has no run of n words'
     got = answer(['a b', 'c d e', 'x y', 'g'], sources, 2)
     return 'all good' if got == 0.5 else f'two texts of four share a run of two words: 0.5, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #e44d9b5f
+@exercise
+def check_combine(answer # your function: (chances, chances, prior) -> chances
+                 )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    odds, half = lambda p: np.log(p / (1 - p)), np.array([.5, .5])
+    p, q = np.array([.8, .3]), np.array([.8, .9])
+    got = np.asarray(answer(p, half, .5))
+    if not np.allclose(got, p): return 'a table that knows nothing (0.5) leaves the text its say: 0.8 stays 0.8'
+    if not answer(p, q, .5)[0] > .9: return 'two independent opinions of 0.8 are more certain than one: 0.94'
+    if not np.allclose(answer(p, np.full(2, .7), .7), p):
+        return 'an opinion equal to the prior adds nothing: take off its log odds'
+    right = 1 / (1 + np.exp(-(odds(p) + odds(q) - odds(.7))))
+    return 'all good' if np.allclose(answer(p, q, .7), right) else 'add both log odds, and take off those of the prior once'
