@@ -351,4 +351,5 @@ def check_combine(answer # your function: (chances, chances, prior) -> chances
     if not np.allclose(answer(p, np.full(2, .7), .7), p):
         return 'an opinion equal to the prior adds nothing: take off its log odds'
     right = 1 / (1 + np.exp(-(odds(p) + odds(q) - odds(.7))))
-    return 'all good' if np.allclose(answer(p, q, .7), right) else 'add both log odds, and take off those of the prior once'
+    good = np.allclose(answer(p, q, .7), right)
+    return 'all good' if good else 'add both log odds, and take off those of the prior once'
