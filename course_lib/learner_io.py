@@ -598,7 +598,7 @@ _homes = '''losses metrics layers learner transform data.core data.transforms da
     tabular.ensemble
     callback.rnn text.core text.data text.models.core text.models.awdlstm text.learner
     collab collab.data collab.model collab.learner collab.implicit collab.cold
-    apps.table apps.dogscats apps.planet'''.split()
+    apps.table apps.dogscats apps.planet apps.text_and_table'''.split()
 _keys = set('kind learner dls model loss cbs precision args metrics n_inp modules same'.split())
 
 def check_note(note:dict): # of an exported learner

@@ -7,7 +7,7 @@ __all__ = ['check_drop_columns', 'check_old_dropout', 'check_best_threshold', 'c
            'check_sigma_of', 'check_my_rmspe', 'check_forest_error', 'check_last_rows', 'check_weekend',
            'check_days_since', 'check_nearest', 'check_worth_it', 'check_error_of', 'check_useful',
            'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters', 'check_encode_rows',
-           'check_suspects', 'check_clip']
+           'check_suspects', 'check_clip', 'check_right_letters', 'check_copied', 'check_combine']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -306,3 +306,50 @@ def check_clip(answer # your class
     low, high = to['x'].iloc[0], to['x'].iloc[100]
     if (low, high) != (1, 99): return f'0 to 100 should become 1 to 99, not {low:g} to {high:g}'
     return 'all good' if to['x'].iloc[-2:].tolist() == [1, 99] else 'learn from the training rows only'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #715f2c58
+@exercise
+def check_right_letters(answer # your function: text -> bool
+                       )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    right = ['the packet queue controller (PQC) is', 'We propose the word embedding tree ( wet ) for all']
+    wrong = ['the packet queue controller (PCQ) is', 'the tree (WET)', 'We propose a new tree ( nwt )']
+    try: none = answer('no bracket at all')
+    except (AttributeError, TypeError, IndexError): return 'a text without a bracket is an error; it should give False'
+    if none: return 'a text without a bracket has no right letters: False'
+    if not answer(right[1]): return f'these are the right letters, with blanks in the bracket: {right[1]!r}'
+    if not answer(right[0]): return f'these are the right letters, in capitals: {right[0]!r}'
+    if answer(wrong[1]): return f'three letters need three words before them: {wrong[1]!r}'
+    if odd := [t for t in wrong if answer(t)]: return f'these are not the right letters: {odd[0]!r}'
+    if not answer('a new tree (NT), better than the old tree (NN)'): return 'only the first bracket counts'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #e74a4c68
+@exercise
+def check_copied(answer # your function: (texts, sources, n) -> share
+                )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    sources = ['a b c d e', 'f g h']
+    if answer(['x a b c y'], sources, 3) != 1: return "'x a b c y' has three words of a source in a row: its share is 1"
+    if answer(['a c b d'], sources, 2) != 0: return 'the words must stand in a row, in the same order'
+    if answer(['d e f g'], sources, 3) != 0: return 'a run may not go from the end of one source into the next'
+    if answer(['ab cd ef'], ['xab cd e'], 2) != 0: return 'whole words must be the same, not parts of them'
+    if answer(['f g h'], sources, 4) != 0: return 'a text with fewer than n words has no run of n words'
+    got = answer(['a b', 'c d e', 'x y', 'g'], sources, 2)
+    return 'all good' if got == 0.5 else f'two texts of four share a run of two words: 0.5, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #e44d9b5f
+@exercise
+def check_combine(answer # your function: (chances, chances, prior) -> chances
+                 )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    odds, half = lambda p: np.log(p / (1 - p)), np.array([.5, .5])
+    p, q = np.array([.8, .3]), np.array([.8, .9])
+    got = np.asarray(answer(p, half, .5))
+    if not np.allclose(got, p): return 'a table that knows nothing (0.5) leaves the text its say: 0.8 stays 0.8'
+    if not answer(p, q, .5)[0] > .9: return 'two independent opinions of 0.8 are more certain than one: 0.94'
+    if not np.allclose(answer(p, np.full(2, .7), .7), p):
+        return 'an opinion equal to the prior adds nothing: take off its log odds'
+    right = 1 / (1 + np.exp(-(odds(p) + odds(q) - odds(.7))))
+    good = np.allclose(answer(p, q, .7), right)
+    return 'all good' if good else 'add both log odds, and take off those of the prior once'

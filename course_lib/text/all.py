@@ -6,6 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/library/text/all.ipynb #25339680
+from fastcore.basics import defaults
+
 from ..basics import *
 from ..callback.rnn import *
 from .core import *
