@@ -199,7 +199,8 @@ def _watch(self:MixedPrecision):
 @patch
 def _full_precision(self:MixedPrecision):
     "Predict this batch once more, and go on, in float32."
-    if not self.told: print(f'{tuple(self.xb[0].shape[2:])} pixels are too few for bf16 in this net: it learns in float32.')
+    size = tuple(self.xb[0].shape[2:])
+    if not self.told: print(f'{size} pixels are too few for bf16 in this net: it learns in float32.')
     self.told, self.mode, self.learn.autocast = True, 'fp32', nullcontext()
     self.learn.pred = self.model(*self.xb)
 
