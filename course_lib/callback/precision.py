@@ -122,6 +122,46 @@ class MixedPrecision(Callback):
 
 def _full(t): return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
 
+# %% ../../nbs/library/callback/precision.ipynb #20a1c338
+class _Watched:
+    "Autocast that notes in `narrow` which strided convolutions get maps narrower than their stride."
+    def __init__(self, model, autocast, narrow):
+        self.convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
+        self.autocast, self.narrow = autocast, narrow
+
+    def __enter__(self):
+        self.hooks = [m.register_forward_pre_hook(self._look) for m in self.convs]
+        self.autocast.__enter__()
+
+    def __exit__(self, *error):
+        for h in self.hooks: h.remove()
+        return self.autocast.__exit__(*error)
+
+    def _look(self, m, xs):
+        if any(n < s for n, s in zip(xs[0].shape[-2:], m.stride)): self.narrow.append(m)
+
+# %% ../../nbs/library/callback/precision.ipynb #dae61999
+@patch
+def _forget(self:MixedPrecision): self.sizes, self.narrow = set(), [] # seen in this fit
+
+@patch
+def _watch(self:MixedPrecision):
+    "Look at the first batch of each size, where bf16 can go wrong."
+    size = tuple(getattr(self.xb[0], 'shape', ()))[2:]
+    if self.mode != 'bf16' or self.device.type != 'cpu' or not self.training: return
+    if isinstance(self.learn.autocast, _Watched): self.learn.autocast = self.learn.autocast.autocast
+    if size in self.sizes: return
+    self.sizes.add(size)
+    self.learn.autocast = _Watched(self.model, self.learn.autocast, self.narrow)
+
+@patch
+def _full_precision(self:MixedPrecision):
+    "Predict this batch once more, and go on, in float32."
+    size = tuple(self.xb[0].shape[2:])
+    if not self.told: print(f'{size} pixels are too few for bf16 in this net: it learns in float32.')
+    self.told, self.mode, self.learn.autocast = True, 'fp32', nullcontext()
+    self.learn.pred = self.model(*self.xb)
+
 # %% ../../nbs/library/callback/precision.ipynb #afa0532c
 def fragile_convs(m:nn.Module)->list[str]: # names
     "Layers that overwrite memory on x86 CPUs when their gradient is computed in channels_last order."
@@ -163,46 +203,6 @@ def to_contiguous(self:TrainLoop):
     "PyTorch's usual order in memory."
     self.model.to(memory_format=torch.contiguous_format)
     return self.remove_cb(ChannelsLast)
-
-# %% ../../nbs/library/callback/precision.ipynb #20a1c338
-class _Watched:
-    "Autocast that notes in `narrow` which strided convolutions get maps narrower than their stride."
-    def __init__(self, model, autocast, narrow):
-        self.convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
-        self.autocast, self.narrow = autocast, narrow
-
-    def __enter__(self):
-        self.hooks = [m.register_forward_pre_hook(self._look) for m in self.convs]
-        self.autocast.__enter__()
-
-    def __exit__(self, *error):
-        for h in self.hooks: h.remove()
-        return self.autocast.__exit__(*error)
-
-    def _look(self, m, xs):
-        if any(n < s for n, s in zip(xs[0].shape[-2:], m.stride)): self.narrow.append(m)
-
-# %% ../../nbs/library/callback/precision.ipynb #dae61999
-@patch
-def _forget(self:MixedPrecision): self.sizes, self.narrow = set(), [] # seen in this fit
-
-@patch
-def _watch(self:MixedPrecision):
-    "Look at the first batch of each size, where bf16 can go wrong."
-    size = tuple(getattr(self.xb[0], 'shape', ()))[2:]
-    if self.mode != 'bf16' or self.device.type != 'cpu' or not self.training: return
-    if isinstance(self.learn.autocast, _Watched): self.learn.autocast = self.learn.autocast.autocast
-    if size in self.sizes: return
-    self.sizes.add(size)
-    self.learn.autocast = _Watched(self.model, self.learn.autocast, self.narrow)
-
-@patch
-def _full_precision(self:MixedPrecision):
-    "Predict this batch once more, and go on, in float32."
-    size = tuple(self.xb[0].shape[2:])
-    if not self.told: print(f'{size} pixels are too few for bf16 in this net: it learns in float32.')
-    self.told, self.mode, self.learn.autocast = True, 'fp32', nullcontext()
-    self.learn.pred = self.model(*self.xb)
 
 # %% ../../nbs/library/callback/precision.ipynb #f5417c3e
 class AutoPrecision(MixedPrecision):
