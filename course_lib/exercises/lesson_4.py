@@ -357,9 +357,10 @@ def check_tar(answer # your function: (raw, beta) -> one number
     raw = torch.tensor([[[0.], [1.], [3.]], [[5.], [5.], [5.]]])
     got = float(answer(raw, 1.))
     if abs(got - 5) < 1e-4: return 'the mean, not the sum'
-    if abs(float(answer(-raw, 1.)) - got) > 1e-4 or abs(got - .75) < 1e-4: return 'the square of each change, not the change'
+    if abs(float(answer(-raw, 1.)) - got) > 1e-4 or abs(got - .75) < 1e-4:
+        return 'the square of each change, not the change'
     if abs(float(answer(raw, 2.)) - 2 * got) > 1e-4: return 'beta should multiply the penalty'
-    return 'all good' if abs(got - 1.25) < 1e-4 else f'changes of 1, 2, 0 and 0 have a mean square of 1.25, not {got:.3g}'
+    return 'all good' if abs(got - 1.25) < 1e-4 else f'changes 1, 2, 0, 0: a mean square of 1.25, not {got:.3g}'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #4c004986
 @exercise
@@ -370,7 +371,7 @@ def check_top_p(answer # your function: (probabilities, p) -> mask
     def kept(p): return [i for i, o in enumerate(answer(probabilities, p)) if bool(o)]
     got = kept(.7)
     if got == [1]: return 'the word that passes p belongs to them: 0.5 alone is not yet 0.7'
-    if got == [0, 1]: return 'go through the words from the likeliest to the rarest, and put the mask back in their order'
+    if got == [0, 1]: return 'go from the likeliest to the rarest, then put the mask back in order'
     if got != [1, 3]: return f'of 0.1, 0.5, 0.05, 0.3, 0.05 the second and fourth reach 0.7: places [1, 3], not {got}'
     if kept(.01) != [1]: return 'with a tiny p the likeliest word is left, never none'
     return 'all good' if len(kept(1.)) == 5 else f'with p = 1 all words stay, not {len(kept(1.))} of 5'
@@ -385,4 +386,4 @@ def check_copied(answer # your function: (list of words, list of lists of words,
     if answer('dull the plot'.split(), corpus, 3) != 0: return 'the order counts: `dull the plot` stands nowhere'
     if answer('is dull the cast'.split(), corpus, 2) > .9: return 'no row of words reaches from one text into the next'
     got = answer('the plot is fine'.split(), corpus, 3)
-    return 'all good' if abs(got - .5) < 1e-6 else f'`the plot is fine`: one of two rows of three words, 0.5, not {got:.3g}'
+    return 'all good' if abs(got - .5) < 1e-6 else f'`the plot is fine`: one of two rows of three, 0.5, not {got:.3g}'
