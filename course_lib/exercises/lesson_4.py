@@ -7,7 +7,8 @@ __all__ = ['check_drop_columns', 'check_old_dropout', 'check_best_threshold', 'c
            'check_sigma_of', 'check_my_rmspe', 'check_forest_error', 'check_last_rows', 'check_weekend',
            'check_days_since', 'check_nearest', 'check_worth_it', 'check_error_of', 'check_useful',
            'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters', 'check_encode_rows',
-           'check_suspects', 'check_clip', 'check_right_letters', 'check_copied', 'check_combine']
+           'check_suspects', 'check_clip', 'check_perplexity', 'check_readable', 'check_same_words', 'check_tar',
+           'check_top_p', 'check_copied', 'check_right_letters', 'check_combine']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -306,6 +307,86 @@ def check_clip(answer # your class
     low, high = to['x'].iloc[0], to['x'].iloc[100]
     if (low, high) != (1, 99): return f'0 to 100 should become 1 to 99, not {low:g} to {high:g}'
     return 'all good' if to['x'].iloc[-2:].tolist() == [1, 99] else 'learn from the training rows only'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #ab9788bf
+@exercise
+def check_perplexity(answer # your function: (losses, sizes) -> one number
+                    )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    if abs(answer([0.], [3]) - 1) > 1e-6: return 'a loss of 0 is a perplexity of 1: nothing is left to choose'
+    if abs(answer([np.log(4.)], [3]) - 4) > 1e-4: return 'a loss of log 4 is like choosing among four words'
+    got, right = answer([1., 3.], [300, 100]), np.exp(1.5)
+    if abs(got - np.exp(2)) < 1e-3: return 'the batch of 300 words counts three times as much as that of 100'
+    if abs(got - (300 * np.exp(1) + 100 * np.exp(3)) / 400) < 1e-2: return 'first the mean of the losses, then exp'
+    return 'all good' if abs(got - right) < 1e-3 else f'losses 1 and 3 of 300 and 100 words: {right:.2f}, not {got:.2f}'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #b6372971
+@exercise
+def check_readable(answer # your function: list of tokens -> list of words
+                  )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    got = list(answer(['a', 'film']))
+    if got != ['a', 'film']: return f"words without a mark stay as they are: ['a', 'film'], not {got}"
+    got = list(answer('xxmaj the xxup fbi saw xxmaj it'.split()))
+    if any(t.startswith('xx') for t in got): return 'the marks themselves should be gone'
+    if got[:1] == ['THE']: return 'xxmaj is a capital letter, xxup is all capitals'
+    return 'all good' if got == ['The', 'FBI', 'saw', 'It'] else f"The FBI saw It, not {' '.join(got)}"
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #b431a5e4
+@exercise
+def check_same_words(answer # your function: (rows, numbers, p) -> rows
+                    )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    numbers = torch.arange(200).repeat(2, 3)
+    got = answer(torch.ones(2, 600, 4), numbers, .5)
+    if got.shape != (2, 600, 4): return f'the shape should stay (2, 600, 4), not become {tuple(got.shape)}'
+    if not (got == got[..., :1]).all(): return 'all numbers of a word should be deleted, or none'
+    if not (got[0] == got[1]).all() or not (got[:, :200] == got[:, 200:400]).all():
+        return 'a deleted word should be missing wherever it occurs, in every text'
+    gone = int((got[0, :200, 0] == 0).sum())
+    if not 60 < gone < 140: return f'about half of 200 words should be deleted, not {gone}'
+    return 'all good' if got.max() == 2 else f'what is left should be scaled to 2, not {got.max():g}'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #7336f370
+@exercise
+def check_tar(answer # your function: (raw, beta) -> one number
+             )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    steady = torch.randn(3, 1, 4).repeat(1, 5, 1)
+    if abs(float(answer(steady, 1.))) > 1e-6: return 'rows that do not change from word to word should cost nothing'
+    raw = torch.tensor([[[0.], [1.], [3.]], [[5.], [5.], [5.]]])
+    got = float(answer(raw, 1.))
+    if abs(got - 5) < 1e-4: return 'the mean, not the sum'
+    if abs(float(answer(-raw, 1.)) - got) > 1e-4 or abs(got - .75) < 1e-4:
+        return 'the square of each change, not the change'
+    if abs(float(answer(raw, 2.)) - 2 * got) > 1e-4: return 'beta should multiply the penalty'
+    return 'all good' if abs(got - 1.25) < 1e-4 else f'changes 1, 2, 0, 0: a mean square of 1.25, not {got:.3g}'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #4c004986
+@exercise
+def check_top_p(answer # your function: (probabilities, p) -> mask
+               )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    probabilities = torch.tensor([.1, .5, .05, .3, .05])
+    def kept(p): return [i for i, o in enumerate(answer(probabilities, p)) if bool(o)]
+    got = kept(.7)
+    if got == [1]: return 'the word that passes p belongs to them: 0.5 alone is not yet 0.7'
+    if got == [0, 1]: return 'go from the likeliest to the rarest, then put the mask back in order'
+    if got != [1, 3]: return f'of 0.1, 0.5, 0.05, 0.3, 0.05 the second and fourth reach 0.7: places [1, 3], not {got}'
+    if kept(.01) != [1]: return 'with a tiny p the likeliest word is left, never none'
+    return 'all good' if len(kept(1.)) == 5 else f'with p = 1 all words stay, not {len(kept(1.))} of 5'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #28453eb8
+@exercise
+def check_copied(answer # your function: (list of words, list of lists of words, n) -> share
+                )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    corpus = ['the plot is dull'.split(), 'the cast is fine'.split()]
+    if abs(answer(corpus[0], corpus, 2) - 1) > 1e-6: return 'a text out of the corpus is copied altogether: 1'
+    if answer('dull the plot'.split(), corpus, 3) != 0: return 'the order counts: `dull the plot` stands nowhere'
+    if answer('is dull the cast'.split(), corpus, 2) > .9: return 'no row of words reaches from one text into the next'
+    got = answer('the plot is fine'.split(), corpus, 3)
+    return 'all good' if abs(got - .5) < 1e-6 else f'`the plot is fine`: one of two rows of three, 0.5, not {got:.3g}'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #715f2c58
 @exercise
