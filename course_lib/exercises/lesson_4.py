@@ -375,7 +375,7 @@ def check_padding_share(answer # your function: (list of lengths, texts a batch)
         got, right = float(answer(list(lengths), bs)), share(cut(sorted(lengths, reverse=True), bs))
         if abs(got - right) < 1e-9: continue
         if abs(got - share(cut(lengths, bs))) < 1e-9: return 'sort by length first'
-        if abs(got - share([lengths])) < 1e-9: return 'each batch is as wide as its own longest text, not as the longest of all'
+        if abs(got - share([lengths])) < 1e-9: return 'each batch is as wide as its own longest, not the longest of all'
         if abs(got - share(cut(sorted(lengths), bs))) < 1e-9: return 'the longest first: the last batch may be smaller'
         return f'lengths {lengths}, {bs} a batch: {right:.3f}, not {got:.3f}'
     return 'all good'

@@ -122,8 +122,9 @@ class SpacyTokenizer(Configurable):
     def __call__(self, items): return (L(self.whole(str(t))) for t in items)
     def whole(self, t):
         if hasattr(self.cutter, 'add_special_case'): return [o.text for o in self.cutter(t)]
-        parts = re.split(f'(?:^| )({"|".join(map(re.escape, self.special_toks))})(?= |$)', t) # every second is special
-        return [o for i, part in enumerate(parts) for o in ([part] if i % 2 else map(str, self.cutter(part.strip(' '))))]
+        parts = re.split(f'(?:^| )({"|".join(map(re.escape, self.special_toks))})(?= |$)', t)
+        cut = ([part] if i % 2 else map(str, self.cutter(part.strip(' '))) for i, part in enumerate(parts))
+        return [*chain.from_iterable(cut)]
 
     @functools.cached_property
     def by_run(self):
