@@ -7,8 +7,9 @@ __all__ = ['check_drop_columns', 'check_old_dropout', 'check_best_threshold', 'c
            'check_sigma_of', 'check_my_rmspe', 'check_forest_error', 'check_last_rows', 'check_weekend',
            'check_days_since', 'check_nearest', 'check_worth_it', 'check_error_of', 'check_useful',
            'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters', 'check_encode_rows',
-           'check_suspects', 'check_clip', 'check_perplexity', 'check_readable', 'check_same_words', 'check_tar',
-           'check_top_p', 'check_copied', 'check_right_letters', 'check_combine']
+           'check_suspects', 'check_clip', 'check_unknown_share', 'check_next_chance', 'check_lm_batch',
+           'check_padding_share', 'check_perplexity', 'check_readable', 'check_same_words', 'check_tar', 'check_top_p',
+           'check_copied', 'check_right_letters', 'check_combine']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -307,6 +308,78 @@ def check_clip(answer # your class
     low, high = to['x'].iloc[0], to['x'].iloc[100]
     if (low, high) != (1, 99): return f'0 to 100 should become 1 to 99, not {low:g} to {high:g}'
     return 'all good' if to['x'].iloc[-2:].tolist() == [1, 99] else 'learn from the training rows only'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #d04da0f2
+@exercise
+def check_unknown_share(answer # your function: (list of tokens, list of tokens, int) -> share
+                       )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    train, valid = list('aaaabbc'), list('aabcccdd')
+    for min_freq, right in ((1, 2/8), (2, 5/8), (4, 6/8), (9, 1.)):
+        got = float(answer(list(train), list(valid), min_freq))
+        if abs(got - right) < 1e-9: continue
+        case = f'a 4, b 2, c 1 times in training; min_freq={min_freq}; of a a b c c c d d'
+        kinds = sum(train.count(t) < min_freq for t in set(valid)) / 4
+        if abs(got - kinds) < 1e-9: return f'{case} count every token of valid, not every kind: {right:.3f}'
+        if abs(got - (1 - right)) < 1e-9: return 'that is the share of what is known'
+        above = sum(train.count(t) <= min_freq for t in valid) / 8
+        if abs(got - above) < 1e-9: return f'{case}: what stands exactly {min_freq} times is known'
+        return f'{case}: {right:.3f}, not {got:.3f}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #cee6be0b
+@exercise
+def check_next_chance(answer # your function: (list of tokens, two words, word, number) -> chance
+                     )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    tokens = 'a b c a b d a b c c'.split() # four different words
+    def got(before, word, add=1.): return float(answer(list(tokens), before, word, add))
+    total = sum(got(('a', 'b'), w) for w in 'abcd')
+    if abs(got(('a', 'b'), 'c') - 2/10) < 1e-9: return 'divide by how often the two words stood before another'
+    if abs(got(('a', 'b'), 'c', 0.) - 2/3) > 1e-9:
+        return f"without smoothing, c follows a b in 2 of 3 cases, not {got(('a', 'b'), 'c', 0.):.3f}"
+    if abs(total - 1) > 1e-9: return f'the chances of all words should sum to 1, not {total:.3f}: what is added above?'
+    if abs(got(('d', 'd'), 'a') - 1/4) > 1e-9: return 'after two words that never stood so, all four are equally likely'
+    if abs(got(('c', 'c'), 'a') - 1/4) > 1e-9: return 'c c stands at the very end: nothing follows it'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #002dfe29
+@exercise
+def check_lm_batch(answer # your function: (tensor of numbers, streams, width, number of the batch) -> x, y
+                  )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    for n, bs, seq_len, k in ((25, 2, 4, 0), (25, 2, 4, 2), (31, 3, 4, 1), (25, 4, 4, 1)):
+        ids = torch.arange(n)
+        rows, start = (n - 1) // bs, k * seq_len
+        right = torch.stack([ids[i * rows + start:min((i + 1) * rows, i * rows + start + seq_len)] for i in range(bs)])
+        x, y = answer(ids.clone(), bs, seq_len, k)
+        case = f'{n} tokens, {bs} streams of width {seq_len}, batch {k}'
+        if x.shape == right.T.shape != right.shape: return f'{case}: a row for each stream, not a column'
+        if x.shape != right.shape: return f'{case}: x should be {tuple(right.shape)}, not {tuple(x.shape)}'
+        if torch.equal(x[:, :1], right[:1, :1] + seq_len * torch.arange(bs)[:, None]):
+            return f'{case}: the rows of a batch are not neighbours in the text: each belongs to its own stream'
+        if not torch.equal(x, right): return f'{case}: x should be {right.tolist()}, not {x.tolist()}'
+        if torch.equal(y, x): return 'the target is one token further than x'
+        if y.shape != x.shape or not torch.equal(y, right + 1):
+            return f'{case}: y should be {(right + 1).tolist()}, not {y.tolist()}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_4.ipynb #ef916535
+@exercise
+def check_padding_share(answer # your function: (list of lengths, texts a batch) -> share
+                       )->str: # what to look at next, or 'all good'
+    "Check an answer to the exercise of this lesson."
+    def share(batches): return 1 - sum(map(sum, batches)) / sum(max(b) * len(b) for b in batches)
+    def cut(lengths, bs): return [lengths[i:i + bs] for i in range(0, len(lengths), bs)]
+    lengths = [9, 2, 8, 3, 7, 1, 5]
+    for bs in (1, 2, 3, 7):
+        got, right = float(answer(list(lengths), bs)), share(cut(sorted(lengths, reverse=True), bs))
+        if abs(got - right) < 1e-9: continue
+        if abs(got - share(cut(lengths, bs))) < 1e-9: return 'sort by length first'
+        if abs(got - share([lengths])) < 1e-9: return 'each batch is as wide as its own longest, not the longest of all'
+        if abs(got - share(cut(sorted(lengths), bs))) < 1e-9: return 'the longest first: the last batch may be smaller'
+        return f'lengths {lengths}, {bs} a batch: {right:.3f}, not {got:.3f}'
+    return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #ab9788bf
 @exercise

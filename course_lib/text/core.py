@@ -120,7 +120,11 @@ class SpacyTokenizer(Configurable):
         return cutter
     def __getstate__(self): return {k: v for k, v in self.__dict__.items() if k not in ('cutter', 'by_run')}
     def __call__(self, items): return (L(self.whole(str(t))) for t in items)
-    def whole(self, t): return [o.text for o in self.cutter(t)]
+    def whole(self, t):
+        if hasattr(self.cutter, 'add_special_case'): return [o.text for o in self.cutter(t)]
+        parts = re.split(f'(?:^| )({"|".join(map(re.escape, self.special_toks))})(?= |$)', t)
+        cut = ([part] if i % 2 else map(str, self.cutter(part.strip(' '))) for i, part in enumerate(parts))
+        return [*chain.from_iterable(cut)]
 
     @functools.cached_property
     def by_run(self):
