@@ -15,7 +15,7 @@ lessons = {
     '1_cats_and_dogs': ('1 · Cats and dogs', 'The whole game in three lines; pictures are numbers; looking at mistakes; your own pictures'),
     '2_better_classifiers': ('2 · Better classifiers', 'Eight steps to a good classifier; rates, schedules, augmentation, transfer'),
     '3_multi_label': ('3 · Several labels', 'The same in Keras; convolution, softmax and cross entropy by hand; satellite tags'),
-    '4_tables_and_text': ('4 · Tables', 'Who earns well? What will be sold? Embeddings, dropout, what a model uses'),
+    '4_tables_and_text': ('4 · Tables and texts', 'Who earns well? What will be sold? What is the next word, and is this review for or against?'),
     '5_collaborative_filtering': ('5 · Recommendations', 'Films in three lines; factorisation, the training loop and optimizers by hand'),
     '6_embeddings_and_rnns': ('6 · Reading embeddings', 'What the numbers know of films and of shops'),
     '7_resnets_from_scratch': ('7 · Inside a net', 'Hooks, activation maps, and a body of our own'),
