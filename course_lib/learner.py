@@ -65,7 +65,7 @@ def layer_groups(split, # what a splitter gave: lists of parameters, or one list
 @partial(register, role='learner')
 class Learner(TrainLoop):
     "Trains `model` on `dls`, judges it, and predicts with it."
-    groups = ()
+    groups, preds_dim = (), 0 # `preds_dim`: where predictions of one batch follow those of another
 
     def __init__(self,
         dls,                       # `DataLoaders`, or anything with `.train` and `.valid` that give tuples
@@ -491,8 +491,9 @@ class GatherPredsCallback(Callback):
     "Keeps predictions, targets and, if asked, inputs and losses of every batch."
     order, run_train = 90, False
     def __init__(self, with_input:bool=False, # keep inputs too
-                 with_loss:bool=False):       # and each item's loss
-        self.with_input, self.with_loss = with_input, with_loss
+                 with_loss:bool=False,        # and each item's loss
+                 dim:int=0):                  # batches follow each other along this dimension
+        self.with_input, self.with_loss, self.dim = with_input, with_loss, dim
     def before_validate(self): self.kept = {k: [] for k in ('input', 'pred', 'targ', 'loss')}
     def after_loss(self):
         learn = self.learn
@@ -503,12 +504,14 @@ class GatherPredsCallback(Callback):
             self.kept['loss'].append(to_cpu(item_losses(learn.loss_func, learn.pred, learn.yb)))
     def gathered(self, kind): # 'input', 'pred', 'targ' or 'loss'
         "All batches of one kind as one tensor (or tuple of tensors); None if there are none."
-        return joined(self.kept[kind]) if self.kept[kind] else None
+        return joined(self.kept[kind], self.dim) if self.kept[kind] else None
 
-def joined(batches:list): # tensors, or tuples of tensors
+def joined(batches:list, # tensors, or tuples of tensors
+           dim:int=0):   # along which they follow each other
     "One batch made of several."
-    if isinstance(batches[0], (tuple, list)): return type(batches[0])(joined(part) for part in zip(*batches))
+    if isinstance(batches[0], (tuple, list)): return type(batches[0])(joined(part, dim) for part in zip(*batches))
     if not (isinstance(batches[0], torch.Tensor) and batches[0].ndim): return batches
+    if dim: return retag(torch.cat(batches, dim) if batches[0].ndim > dim else torch.stack(batches, dim), batches[0])
     return retag(torch.cat(_as_wide(batches)), batches[0])
 
 def _as_wide(batches):
@@ -576,7 +579,7 @@ def get_preds(self:Learner,
     **kwargs,                # ignored: for code written for fastai
 )->tuple: # ([inputs,] predictions, targets [, decisions] [, losses]); targets are None where there are none
     "Predictions for a whole data set, on the CPU."
-    gather = GatherPredsCallback(with_input, with_loss)
+    gather = GatherPredsCallback(with_input, with_loss, self.preds_dim)
     if dl is None or reorder: dl = in_order(self._own(self._loader(ds_idx) if dl is None else dl))
     dl, order = _known_order(dl) if reorder else (dl, None)
     with self.turn, self.removed_cbs(Scores): self._judge(dl, [*listed(cbs), gather])

@@ -94,7 +94,7 @@ def show_results(self:TrainLoop,
     full = dl if len(batch) > n else self.dls # items without targets do not know what the decisions are called
     said = full.decode_batch((*xs, *(decided if isinstance(decided, (tuple, list)) else (decided,))), max_n)
     items = [(tuple(t[:n]), tuple(t[n:]), tuple(s[n:])) for t, s in zip(truth, said)]
-    if not is_picture(truth[0][0]): return show_items([(*x, *t, *s) for x, t, s in items])
+    if not is_picture(truth[0][0]): return getattr(dl, 'show_rows', show_items)([(*x, *t, *s) for x, t, s in items])
     _draw_results(items, nrows, ncols, figsize)
 
 def _draw_results(items, nrows, ncols, figsize):

@@ -107,6 +107,7 @@ def _through(fs, o):
 # %% ../../nbs/library/text/data.ipynb #24b23b18
 class TextLoader(DataLoader):
     "A loader whose first part is a text, taken from a token store."
+    is_lm = False # does a language model read it?
     def __init__(self, dataset,      # `Datasets` or `TfmdLists` of texts, tensors of numbers, or tuples of these
                  seq_len:int=72,     # tokens a model reads at a time
                  store=None,         # the texts' `TokenStore` (default: found, or made)
@@ -174,7 +175,7 @@ def say_what_is_odd(self:TextLoader, other): # the loader it was made from
 # %% ../../nbs/library/text/data.ipynb #f54a0774
 class LMDataLoader(TextLoader):
     "Batches for a language model: x and y, `bs`×`seq_len`, y one token further; rows go on in the next batch."
-    own = ('seq_len', 'varied')
+    is_lm, own = True, ('seq_len', 'varied')
     def __init__(self, dataset,      # texts: see `TextLoader`
                  bs:int=64,          # streams
                  seq_len:int=72,     # tokens of each stream in a batch
@@ -433,11 +434,19 @@ def show_batch(self:TextLoader,
                **kwargs):        # ignored: for code written for fastai
     "Show some items of a batch as a table."
     items = self.decode_batch(self.one_batch() if b is None else b, max_n)
-    short = [tuple(o.truncate(trunc_at) if isinstance(o, TitledStr) else o for o in item) for item in items]
-    if not show: return short
-    names = ['text', 'text_' if isinstance(self, LMDataLoader) else 'category', *range(2, len(short[0]))]
+    if not show: return _short(items, trunc_at)
+    self.show_rows(items, trunc_at)
+
+def _short(items, n): return [tuple(o.truncate(n) if isinstance(o, TitledStr) else o for o in item) for item in items]
+
+@patch
+def show_rows(self:TextLoader,
+              rows,             # tuples of decoded values: the text, its target, what a model decides
+              trunc_at:int=150): # at most so many words of each
+    "A table of texts, whole words in every cell."
     import pandas as pd
-    with pd.option_context('display.max_colwidth', None): show_items(short, names=names[:len(short[0])])
+    names = ['text', *(('text_', 'pred') if self.is_lm else ('category', 'category_')), *range(3, len(rows[0]))]
+    with pd.option_context('display.max_colwidth', None): show_items(_short(rows, trunc_at), names=names[:len(rows[0])])
 
 # %% ../../nbs/library/text/data.ipynb #d82e5d81
 class TextDataLoaders(DataLoaders):
@@ -595,5 +604,4 @@ def empty_texts(tfms,              # one list of transforms for each part
     return DataLoaders(dl, dl.new())
 
 TextLoader.empty = staticmethod(empty_texts)
-LMDataLoader.is_lm, SortedDL.is_lm = True, False
 LMDataLoader.written, SortedDL.written = ('is_lm', 'seq_len', 'varied'), ('is_lm', 'seq_len', 'max_len', 'pad_idx')

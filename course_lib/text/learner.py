@@ -22,6 +22,7 @@ from ..data.external import URLs, sample_mode, untar_data
 from ..learner import Learner
 from ..learner_io import check_fit, model_file, read_tensors, refusals, write_tensors
 from .core import BOS, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
+from .data import LMTensorText
 from .models.awdlstm import AWD_LSTM
 from .models.core import LMCrossEntropy, get_language_model, get_text_classifier
 from ..torch_core import register
@@ -173,6 +174,8 @@ def load_pretrained(self:TextLearner,
 @partial(register, role='learner')
 class LMLearner(TextLearner):
     "A learner whose model guesses the next word."
+    preds_dim = 1 # a batch goes on where the last one ended: streams × places × words
+    def _decided(self, pred, decodes): return super()._decided(pred, decodes).as_subclass(LMTensorText)
 
 def language_model_learner(dls,                    # `TextDataLoaders` with `is_lm=True`
                            arch,                   # a class such as `AWD_LSTM`

@@ -128,7 +128,7 @@ def store_key(items,      # texts, paths, or a DataFrame
             h.update(b'%d ' % len(raw) + raw)
     return h.hexdigest()[:20]
 
-def _are_files(items): return not hasattr(items, 'columns') and len(items) > 0 and isinstance(items[0], Path)
+def _are_files(items): return not hasattr(items, 'columns') and len(items) > 0 and isinstance(next(iter(items)), Path)
 
 def _letters(items, tokenizer):
     if _are_files(items): return sum(os.stat(o).st_size for o in items)
