@@ -164,7 +164,7 @@ def classifier_plan(n:int # texts to learn from
                    )->tuple: # (texts in a batch, steps: groups that are trained, counted from the last; epochs; rate)
     "Gradual unfreezing: the head, one group more, then all, until at least 400 batches have been seen."
     bs = 16 if n < 4000 else 32
-    return bs, [(-1, 1, 2e-2), (-2, 1, 1e-2), (0, int(np.clip(np.ceil(400 * bs / n), 3, 10)), 1e-2)]
+    return bs, [(-1, 1, 2e-2), (-2, 1, 1e-2), (0, int(np.clip(np.ceil(400 * bs / n), 2, 10)), 1e-2)]
 
 # %% ../../nbs/library/apps/text.ipynb #b09dbe1a
 def train_lm(df:pd.DataFrame,  # of `ready_texts`
