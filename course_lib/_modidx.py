@@ -2607,6 +2607,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                 'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_copied': ( 'library/exercises/lesson_4.html#check_copied',
                                                                                                'course_lib/exercises/lesson_4.py'),
+                                               'course_lib.exercises.lesson_4.check_copied_rows': ( 'library/exercises/lesson_4.html#check_copied_rows',
+                                                                                                    'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_days_since': ( 'library/exercises/lesson_4.html#check_days_since',
                                                                                                    'course_lib/exercises/lesson_4.py'),
                                                'course_lib.exercises.lesson_4.check_drop_columns': ( 'library/exercises/lesson_4.html#check_drop_columns',

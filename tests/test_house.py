@@ -88,6 +88,16 @@ def test_one_notebook_a_module():
     assert not [o for o in by_module.items() if len(o[1]) > 1] + [o for o in by_page.items() if len(o[1]) > 1]
 
 
+@pytest.mark.parametrize('path', modules, ids=dotted)
+def test_a_name_is_defined_once(path):
+    "Two definitions under one name in a module: the first would be gone without a word."
+    tree, times = ast.parse(path.read_text(encoding='utf-8')), defaultdict(int)
+    for node in tree.body:
+        patched = any(decorator_name(d) == 'patch' for d in getattr(node, 'decorator_list', []))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not patched and not is_overload(node): times[node.name] += 1
+    assert not [n for n, k in times.items() if k > 1]
+
+
 # ---------------------------------------------------------------- every exported name is exercised and asserted
 
 def decorator_name(node):

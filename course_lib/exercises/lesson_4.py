@@ -9,7 +9,7 @@ __all__ = ['check_drop_columns', 'check_old_dropout', 'check_best_threshold', 'c
            'check_shuffle_cost', 'check_lost_keys', 'check_least_certain', 'check_n_parameters', 'check_encode_rows',
            'check_suspects', 'check_clip', 'check_unknown_share', 'check_next_chance', 'check_lm_batch',
            'check_padding_share', 'check_perplexity', 'check_readable', 'check_same_words', 'check_tar', 'check_top_p',
-           'check_copied', 'check_right_letters', 'check_combine']
+           'check_copied_rows', 'check_right_letters', 'check_copied', 'check_combine']
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #f3402f73
 import numpy as np
@@ -451,8 +451,8 @@ def check_top_p(answer # your function: (probabilities, p) -> mask
 
 # %% ../../nbs/library/exercises/lesson_4.ipynb #28453eb8
 @exercise
-def check_copied(answer # your function: (list of words, list of lists of words, n) -> share
-                )->str: # what to look at next, or 'all good'
+def check_copied_rows(answer # your function: (list of words, list of lists of words, n) -> share
+                     )->str: # what to look at next, or 'all good'
     "Check an answer to the exercise of this lesson."
     corpus = ['the plot is dull'.split(), 'the cast is fine'.split()]
     if abs(answer(corpus[0], corpus, 2) - 1) > 1e-6: return 'a text out of the corpus is copied altogether: 1'
