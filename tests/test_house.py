@@ -273,6 +273,12 @@ def test_text_of_the_repository():
     assert not bad, '\n'.join(bad)
 
 
+def test_no_leavings_beside_the_notebooks():
+    "What a notebook writes, it writes elsewhere: beside it lie pictures of spreadsheets at most."
+    odd = [str(p.relative_to(root)) for p in tracked() if p.is_relative_to(nbs) and p.suffix != '.ipynb' and p.parent.name != 'images']
+    assert not odd, odd
+
+
 def test_python_is_sound():
     "Nothing that the oldest supported Python cannot read, no undefined names, in library, tools and tests."
     done = subprocess.run([sys.executable, '-m', 'ruff', 'check', '-q', '--no-cache', '--output-format', 'concise', '.'],
