@@ -73,12 +73,12 @@ def ours(args, precision='auto'):
 
     from course_lib.text.all import AWD_LSTM, TextDataLoaders, language_model_learner, set_seed, text_classifier_learner
     df, vocab = frame(args), vocabulary()
-    found, how = {}, dict(pretrained=False, precision=precision)
+    how = dict(pretrained=False, precision=precision)
     dls = TextDataLoaders.from_df(df, text_col='text', is_lm=True, text_vocab=vocab, bs=bs, seq_len=seq_len, cache='memory')
     set_seed(0)
     learn, batches = language_model_learner(dls, AWD_LSTM, sizes, **how), first_batches(dls.train, steps(args))
     learn.dls = SimpleNamespace(train=batches, valid=batches[:1])
-    found['lm'] = fitted(learn, batches)
+    found = dict(lm=fitted(learn, batches))
     dls = TextDataLoaders.from_df(df, text_col='text', label_col='label', text_vocab=vocab, bs=32, cache='memory')
     learn, batches = text_classifier_learner(dls, AWD_LSTM, config=sizes, **how), first_batches(dls.train, steps(args))
     learn.dls = SimpleNamespace(train=batches, valid=batches[:1])
@@ -120,12 +120,11 @@ def fastai(args):
         bs, n_inp, device, drop_last, dataset = None, 1, 'cpu', False, ()
 
     df, vocab = frame(args), vocabulary()
-    found = {}
     dls = TextDataLoaders.from_df(df, text_col='text', is_lm=True, text_vocab=vocab, bs=bs, seq_len=seq_len, n_workers=1)
     set_seed(0)
     learn, batches = language_model_learner(dls, AWD_LSTM, {**awd_lstm_lm_config, **sizes}, pretrained=False), first_batches(dls.train, steps(args))
     learn.dls = DataLoaders(Fixed(batches), Fixed(batches[:1]))
-    found['lm'] = fitted(learn, batches)
+    found = dict(lm=fitted(learn, batches))
     dls = TextDataLoaders.from_df(df, text_col='text', label_col='label', text_vocab=vocab, bs=32, n_workers=1)
     learn, batches = text_classifier_learner(dls, AWD_LSTM, config={**awd_lstm_clas_config, **sizes}, pretrained=False), first_batches(dls.train, steps(args))
     learn.dls = DataLoaders(Fixed(batches), Fixed(batches[:1]))
