@@ -45,7 +45,7 @@ class ResBlock(Module):
         y = self.convs(x)
         return self.act(y + self.match(self.pool(x)) if self.skip else y)
 
-# %% ../../nbs/library/vision/resnet.ipynb #3ac3eb72
+# %% ../../nbs/library/vision/resnet.ipynb #3b9b940d
 @recipe
 def small_resnet(num_classes:int=10,             # scores that come out
                  sizes:tuple=(16, 32, 64, 128),  # channels: of the first layer, then of each group
@@ -60,7 +60,8 @@ def small_resnet(num_classes:int=10,             # scores that come out
     if bad := [n for n in sizes if n % expansion]:
         raise ValueError(f'{bad[0]} channels are no multiple of expansion={expansion}')
     def group(ni, nf): # in units of `expansion`
-        return nn.Sequential(*[ResBlock(expansion, nf if i else ni, nf, 1 if i else 2, pre_act, skip) for i in range(depth)])
+        begin = ResBlock(expansion, ni, nf, 2, pre_act, skip)
+        return nn.Sequential(begin, *[ResBlock(expansion, nf, nf, 1, pre_act, skip) for _ in range(depth - 1)])
     groups = [group(ni // expansion, nf // expansion) for ni, nf in pairwise(sizes)]
     last = [nn.BatchNorm2d(sizes[-1]), nn.ReLU()] if pre_act else []
     return nn.Sequential(ConvLayer(3, sizes[0]), *groups, *last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(p),
