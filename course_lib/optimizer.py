@@ -293,9 +293,9 @@ def orthogonal(x,          # a matrix: rows × columns
     tall = len(x) > x.shape[1]
     x = (x.T if tall else x).bfloat16()
     x = x / x.norm().clamp(min=1e-7)
-    for _ in range(rounds):
+    for _ in range(rounds): # 3.4445 x - 4.775 x xT x + 2.0315 x xT x xT x
         square = x @ x.T
-        x = 3.4445*x + (2.0315*square@square - 4.775*square) @ x
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.775, alpha=2.0315), x, beta=3.4445)
     return x.T if tall else x
 
 # %% ../nbs/library/optimizer.ipynb #411f7c3b
