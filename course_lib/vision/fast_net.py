@@ -91,9 +91,10 @@ class MovingPictures(TensorDataset):
         moved = self.padded[idxs[:, None, None, None], channels, rows, across[:, None, None]]
         return retag(moved, x), retag(y[idxs], y)
 
-# %% ../../nbs/library/vision/fast_net.ipynb #d5e7ed5c
+# %% ../../nbs/library/vision/fast_net.ipynb #b4165931
 class SixLooks(Module, Configurable):
     "A trained model that looks six times: mirrored and shifted by one pixel, scores averaged."
+    _takes = dict(model='model') # in saved files
     def __init__(self, model:nn.Module): # takes (bs, c, h, w), gives scores
         self.model = model
     def forward(self, x):
