@@ -2758,6 +2758,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'course_lib.gradients._complain': ('library/gradients.html#_complain', 'course_lib/gradients.py'),
                                       'course_lib.gradients._index': ('library/gradients.html#_index', 'course_lib/gradients.py'),
                                       'course_lib.gradients._parts': ('library/gradients.html#_parts', 'course_lib/gradients.py'),
+                                      'course_lib.gradients._place': ('library/gradients.html#_place', 'course_lib/gradients.py'),
                                       'course_lib.gradients._slope': ('library/gradients.html#_slope', 'course_lib/gradients.py'),
                                       'course_lib.gradients._steady': ('library/gradients.html#_steady', 'course_lib/gradients.py'),
                                       'course_lib.gradients._weigh': ('library/gradients.html#_weigh', 'course_lib/gradients.py'),
