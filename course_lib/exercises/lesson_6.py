@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_divisive', 'check_nearest', 'check_agreement', 'check_embedded', 'check_absolute_slopes',
-           'check_shuffled_batches']
+           'check_shuffled_batches', 'check_quotient', 'check_jacobian']
 
 # %% ../../nbs/library/exercises/lesson_6.ipynb #0ff33485
 from collections.abc import Callable
@@ -114,3 +114,42 @@ def check_shuffled_batches(answer:Callable # your function: (n, size, rng) -> li
     if len(orders) < 5: return 'every generator gives the same order: use the `rng` that you are given'
     fixed = all(set(o[:4]) in [set(range(i, i + 4)) for i in range(0, 20, 4)] for o in orders)
     return 'the batches are shuffled, but neighbours stay together: shuffle the rows' if fixed else 'all good'
+
+# %% ../../nbs/library/exercises/lesson_6.ipynb #868c0e0d
+@exercise
+def check_quotient(answer:Callable # your function: (a, b, g) -> (gradient of a, gradient of b)
+                  )->str: # what to look at next, or 'all good'
+    "Check the exercise on the gradient of a division."
+    rng = np.random.default_rng(0)
+    for sa, sb in (((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (3,)), ((), (2, 3))):
+        a, b = rng.normal(size=sa), rng.uniform(1, 2, sb)
+        g = rng.normal(size=np.broadcast_shapes(sa, sb))
+        ta, tb = (torch.tensor(o, requires_grad=True) for o in (a, b))
+        (ta / tb).backward(torch.tensor(g))
+        for name, got, right in zip('ab', answer(a.copy(), b.copy(), g.copy()), (ta.grad.numpy(), tb.grad.numpy())):
+            got, said = np.asarray(got, float), f'a of shape {sa}, b of shape {sb}: the gradient of {name}'
+            if got.shape != right.shape: return f'{said} has the shape {right.shape}, not {got.shape}; add up where it was repeated'
+            if np.allclose(got, right): continue
+            return f'{said} has the wrong sign' if np.allclose(got, -right) else f'{said} is {right.round(3).tolist()}, not {got.round(3).tolist()}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_6.ipynb #401b0eec
+@exercise
+def check_jacobian(answer:Callable # your function: (f, x, h) -> array of outputs × inputs
+                  )->str: # what to look at next, or 'all good'
+    "Check the exercise on the table of all derivatives."
+    w = np.array([[1., 2.], [-1., .5], [.3, 4.]])
+    for f, x, right in ((lambda x: x @ w, np.array([1., 2., 3.]), w.T), (lambda x: x**3, np.array([1., 2.]), np.diag([3., 12.])),
+                        (lambda x: np.array([x.sum()**2]), np.array([1., -4., .5]), np.full((1, 3), -5.))):
+        before = x.copy()
+        got = np.asarray(answer(f, x, 1e-3), float)
+        if not np.array_equal(x, before): return 'x itself was changed: work on a copy, or undo the step'
+        n = f'{len(right)} outputs and {len(x)} inputs'
+        if got.shape != right.shape:
+            if got.shape == right.T.shape and np.allclose(got, right.T, atol=1e-2): return f'{n}: a row for each output, yours has its columns there'
+            return f'{n} make a table of {right.shape}, not {got.shape}'
+        if np.allclose(got, right, atol=1e-5): continue
+        if np.allclose(got, 2 * right, atol=1e-2): return 'all twice too large: the two places are 2h apart'
+        if np.allclose(got, right, atol=1e-2): return f'nearly: step to both sides, the error is {abs(got - right).max():.0e}'
+        return f'{n}: {right.tolist()}, not {got.round(3).tolist()}'
+    return 'all good'
