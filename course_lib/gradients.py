@@ -35,21 +35,21 @@ def _parts(f, inputs):
         return torch.func.functional_call(f, {n: values[n] for n in named}, tuple(args))
     return call, values
 
-# %% ../nbs/library/gradients.ipynb #ae4d34c7
+# %% ../nbs/library/gradients.ipynb #b7f74aca
 def _weigh(out, seed=0):
     "(one number made of all outputs, the size of what was added, which says how it rounds)."
     outs = [torch.as_tensor(o) for o in (out if isinstance(out, (tuple, list)) else [out])]
     for o in outs:
         if o.dtype != torch.float64:
-            raise TypeError(f'f returns {str(o.dtype)[6:]} for float64 inputs: something inside rounds to fewer digits, '
-                            'and differences would show it. Make its constants float64')
+            raise TypeError(f'f returns {str(o.dtype)[6:]} for float64 inputs: something inside rounds to fewer '
+                            'digits, and differences would show it. Make its constants float64')
     if len(outs) == 1 and outs[0].numel() == 1: return outs[0].sum(), float(outs[0].detach().abs().sum())
     g = torch.Generator().manual_seed(seed)
     parts = [(o * (torch.rand(o.shape, generator=g, dtype=o.dtype) + .5).to(o.device)).flatten() for o in outs]
     total = torch.cat(parts)
     return total.sum(), float(total.detach().abs().sum())
 
-# %% ../nbs/library/gradients.ipynb #f52dea8e
+# %% ../nbs/library/gradients.ipynb #5a119e2c
 _eps = torch.finfo(torch.float64).eps
 
 def _slope(call, values, name, i, step, at, size):
@@ -69,11 +69,12 @@ def _slope(call, values, name, i, step, at, size):
     noise = 50 * _eps * size / h
     unsure = abs(found[0] - found[1])
     if unsure > 1e-4 * max(map(abs, found)) + 100 * noise:
-        raise ValueError(f'{where}: differences do not settle, {found[0]:.6g} with a step of {h:.0e} and {found[1]:.6g} '
-                         'with a tenth of it: a kink nearby, rounding inside f, or a very curved f (try a smaller `step`)')
+        raise ValueError(f'{where}: differences do not settle, {found[0]:.6g} with a step of {h:.0e} and '
+                         f'{found[1]:.6g} with a tenth of it: a kink nearby, rounding inside f, or a very curved f '
+                         '(try a smaller `step`)')
     if gaps[1] > .5 * gaps[0] and gaps[1] > 100 * noise + 1e-4 * abs(found[1]):
-        raise ValueError(f'{where}: a kink, the slope is {(at - down) / s:.4g} on the left and {(up - at) / s:.4g} on the '
-                         'right. No derivative is right here: move the inputs away from it')
+        raise ValueError(f'{where}: a kink, the slope is {(at - down) / s:.4g} on the left and {(up - at) / s:.4g} on '
+                         'the right. No derivative is right here: move the inputs away from it')
     return found[0], unsure + noise
 
 def _index(i, shape):
@@ -146,10 +147,10 @@ def _complain(table):
     raise GradientError(f'{_place(name, r["worst at"])}: the gradient is {r.gradient:.6g}, by differences it is '
                         f'{r.differences:.6g}{times} (wrong: {", ".join(table.index[~table.right])})')
 
-# %% ../nbs/library/gradients.ipynb #c9a10fca
+# %% ../nbs/library/gradients.ipynb #f2a17bf5
 def grad_check(f,                # function of tensors, or module: then its trainable parameters are checked as well
                *inputs,          # tensors, arrays, numbers; those of floating point are checked, as float64 copies
-               grads=None,       # by hand: list as the inputs, dict by name, or function of the inputs; None: autograd's
+               grads=None,       # by hand: list as the inputs, dict by name or function of the inputs; None: autograd's
                tol:float=1e-5,   # relative error that is allowed (at least 1e-4 for gradients in float32)
                step:float=6e-6,  # of the differences, for values up to 1; in proportion beyond
                most:int|None=200, # elements tried of each input, drawn at random if there are more (None: all)

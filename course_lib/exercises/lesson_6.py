@@ -75,7 +75,7 @@ def check_embedded(answer:Callable # your function: codes, table -> array of len
     if np.allclose(got, [[2, 1], [2, 5]]): return 'all good'
     return f'a new category gets the mean row, 2 and 1, not {got[0].tolist()}'
 
-# %% ../../nbs/library/exercises/lesson_6.ipynb #4c29797f
+# %% ../../nbs/library/exercises/lesson_6.ipynb #2cd2b133
 @exercise
 def check_absolute_slopes(answer:Callable # your function: (a, b, x, y) -> (slope by a, slope by b)
                          )->str: # what to look at next, or 'all good'
@@ -88,7 +88,8 @@ def check_absolute_slopes(answer:Callable # your function: (a, b, x, y) -> (slop
         right = np.array([(np.sign(off) * x).mean(), np.sign(off).mean()])
         if np.allclose(got, right): continue
         said = f'a = {a:g}, b = {b:g}, errors {off.tolist()}'
-        if np.allclose(got, [(2 * off * x).mean(), (2 * off).mean()]): return f'{said}: that is the slope of the squared error'
+        squared = [(2 * off * x).mean(), (2 * off).mean()]
+        if np.allclose(got, squared): return f'{said}: that is the slope of the squared error'
         if np.allclose(got, right[::-1]): return 'the slope by a comes first'
         if np.allclose(got, -right): return f'{said}: the sign is the other way round, prediction minus truth'
         if np.allclose(got, right * len(x)): return f'{said}: a mean, not a sum'
@@ -115,7 +116,7 @@ def check_shuffled_batches(answer:Callable # your function: (n, size, rng) -> li
     fixed = all(set(o[:4]) in [set(range(i, i + 4)) for i in range(0, 20, 4)] for o in orders)
     return 'the batches are shuffled, but neighbours stay together: shuffle the rows' if fixed else 'all good'
 
-# %% ../../nbs/library/exercises/lesson_6.ipynb #868c0e0d
+# %% ../../nbs/library/exercises/lesson_6.ipynb #1998f2a4
 @exercise
 def check_quotient(answer:Callable # your function: (a, b, g) -> (gradient of a, gradient of b)
                   )->str: # what to look at next, or 'all good'
@@ -126,30 +127,37 @@ def check_quotient(answer:Callable # your function: (a, b, g) -> (gradient of a,
         g = rng.normal(size=np.broadcast_shapes(sa, sb))
         ta, tb = (torch.tensor(o, requires_grad=True) for o in (a, b))
         (ta / tb).backward(torch.tensor(g))
-        for name, got, right in zip('ab', answer(a.copy(), b.copy(), g.copy()), (ta.grad.numpy(), tb.grad.numpy())):
+        given = answer(a.copy(), b.copy(), g.copy())
+        if not isinstance(given, (tuple, list)) or len(given) != 2: return 'give two gradients, that of a and that of b'
+        for name, got, right in zip('ab', given, (ta.grad.numpy(), tb.grad.numpy())):
             got, said = np.asarray(got, float), f'a of shape {sa}, b of shape {sb}: the gradient of {name}'
-            if got.shape != right.shape: return f'{said} has the shape {right.shape}, not {got.shape}; add up where it was repeated'
+            if got.shape != right.shape:
+                return f'{said} has the shape {right.shape}, not {got.shape}; add up where it was repeated'
             if np.allclose(got, right): continue
-            return f'{said} has the wrong sign' if np.allclose(got, -right) else f'{said} is {right.round(3).tolist()}, not {got.round(3).tolist()}'
+            if np.allclose(got, -right): return f'{said} has the wrong sign'
+            return f'{said} is {right.round(3).tolist()}, not {got.round(3).tolist()}'
     return 'all good'
 
-# %% ../../nbs/library/exercises/lesson_6.ipynb #401b0eec
+# %% ../../nbs/library/exercises/lesson_6.ipynb #7aa366f8
 @exercise
 def check_jacobian(answer:Callable # your function: (f, x, h) -> array of outputs × inputs
                   )->str: # what to look at next, or 'all good'
     "Check the exercise on the table of all derivatives."
     w = np.array([[1., 2.], [-1., .5], [.3, 4.]])
-    for f, x, right in ((lambda x: x @ w, np.array([1., 2., 3.]), w.T), (lambda x: x**3, np.array([1., 2.]), np.diag([3., 12.])),
-                        (lambda x: np.array([x.sum()**2]), np.array([1., -4., .5]), np.full((1, 3), -5.))):
+    cases = [(lambda x: x @ w, [1., 2., 3.], w.T), (lambda x: x**3, [1., 2.], np.diag([3., 12.])),
+             (lambda x: np.array([x.sum()**2]), [1., -4., .5], np.full((1, 3), -5.))]
+    for f, x, right in cases:
+        x = np.array(x)
         before = x.copy()
         got = np.asarray(answer(f, x, 1e-3), float)
         if not np.array_equal(x, before): return 'x itself was changed: work on a copy, or undo the step'
         n = f'{len(right)} outputs and {len(x)} inputs'
         if got.shape != right.shape:
-            if got.shape == right.T.shape and np.allclose(got, right.T, atol=1e-2): return f'{n}: a row for each output, yours has its columns there'
+            turned = got.shape == right.T.shape and np.allclose(got, right.T, atol=1e-2)
+            if turned: return f'{n}: a row for each output; turn your table'
             return f'{n} make a table of {right.shape}, not {got.shape}'
         if np.allclose(got, right, atol=1e-5): continue
         if np.allclose(got, 2 * right, atol=1e-2): return 'all twice too large: the two places are 2h apart'
-        if np.allclose(got, right, atol=1e-2): return f'nearly: step to both sides, the error is {abs(got - right).max():.0e}'
+        if np.allclose(got, right, atol=1e-2): return f'off by {abs(got - right).max():.0e}: step to both sides'
         return f'{n}: {right.tolist()}, not {got.round(3).tolist()}'
     return 'all good'
