@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['rungs', 'lesson', 'small_pictures', 'linear_baseline', 'fit_fast', 'fit_rung', 'train']
 
-# %% ../../nbs/library/apps/cifar10.ipynb #b4819c62
+# %% ../../nbs/library/apps/cifar10.ipynb #83b62e06
 import time
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from torch import nn
 import course_lib.callback.schedule  # gives learners `fit_one_cycle`
 from .backbone import pictures_as_tensors
 from .recipe import Result, check_files, data_folder, majority_share
-from .report import Page, figure_of
+from .pictures import check_positive
+from .report import Page
 from ..callback.schedule import ParamScheduler, SchedLin
 from ..data.core import DataLoaders
 from ..data.external import URLs
@@ -31,10 +32,11 @@ from ..vision.data import ImageDataLoaders
 from ..vision.fast_net import MovingPictures, SixLooks, fast_net
 from ..vision.resnet import small_resnet
 
-# %% ../../nbs/library/apps/cifar10.ipynb #cea7bd9f
+# %% ../../nbs/library/apps/cifar10.ipynb #f15643b4
 def _halving(sizes, **kwargs):
     "Convolutions that halve the picture, then the strongest of each channel and a linear layer."
-    return [ConvLayer(a, b, stride=2, **kwargs) for a, b in zip(sizes, sizes[1:])] + [nn.AdaptiveMaxPool2d(1), nn.Flatten()]
+    convs = [ConvLayer(a, b, stride=2, **kwargs) for a, b in zip(sizes, sizes[1:])]
+    return [*convs, nn.AdaptiveMaxPool2d(1), nn.Flatten()]
 
 def _fc(n, side): return nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 40), nn.ReLU(), nn.Linear(40, n))
 def _conv(n, side): return nn.Sequential(*_halving([3, 20, 40, 80], norm_type=None), nn.Linear(80, n))
@@ -44,10 +46,10 @@ def _resnet(n, side): return small_resnet(n, depth=3)
 def _wide(n, side): return small_resnet(n, (32, 64, 128, 256), p=.2)
 def _fast(n, side): return fast_net(n)
 
-rungs = dict(fc=(_fc, 1e-3), conv=(_conv, 3e-3), batchnorm=(_batchnorm, 5e-3), deep=(_deep, 5e-3), resnet=(_resnet, 5e-3),
-             wide=(_wide, 5e-3), fast=(_fast, .24)) # name -> builder (classes, side of a picture), learning rate
+rungs = dict(fc=(_fc, 1e-3), conv=(_conv, 3e-3), batchnorm=(_batchnorm, 5e-3), deep=(_deep, 5e-3),
+             resnet=(_resnet, 5e-3), wide=(_wide, 5e-3), fast=(_fast, .24)) # builder (classes, side), learning rate
 
-# %% ../../nbs/library/apps/cifar10.ipynb #1ddb305e
+# %% ../../nbs/library/apps/cifar10.ipynb #71cf1bb0
 def small_pictures(path,             # folder with `train` and `test` (or `valid`), in each one folder a class
                    bs:int=256,       # pictures a batch
                    shift:int=4,      # pixels that a picture moves at most
@@ -59,7 +61,8 @@ def small_pictures(path,             # folder with `train` and `test` (or `valid
     if held_out is None or not (path/'train').is_dir():
         raise FileNotFoundError(f'{path} should hold the folders train and test, and in each one folder a class')
     files = [sorted(get_image_files(path/o)) for o in ('train', held_out)]
-    if empty := [o for o, fs in zip(('train', held_out), files) if not fs]: raise ValueError(f'no pictures in {path/empty[0]}')
+    for o, fs in zip(('train', held_out), files):
+        if not fs: raise ValueError(f'there are no pictures in {path/o}')
     vocab = sorted(set(map(parent_label, files[0])))
     if new := sorted(set(map(parent_label, files[1])) - set(vocab)):
         raise ValueError(f'{held_out} has a class that train lacks: {new[0]}')
@@ -88,7 +91,7 @@ def linear_baseline(dls,         # of `small_pictures`
             opt.step(), opt.zero_grad()
     with torch.no_grad(): return (layer(flat(dls.valid_ds)).argmax(1) == dls.valid_ds.tensors[1]).float().mean().item()
 
-# %% ../../nbs/library/apps/cifar10.ipynb #7167b8b0
+# %% ../../nbs/library/apps/cifar10.ipynb #a03d2b2f
 def fit_fast(dls,            # of `small_pictures`
              epochs:int,     # passes
              lr:float=.24,   # of matrices, at first
@@ -99,7 +102,8 @@ def fit_fast(dls,            # of `small_pictures`
     net = fast_net(len(dls.vocab), sizes)
     seen = DataLoader(dls.train_ds, 5000, after_batch=dls.train.after_batch, split_idx=1).one_batch()[0]
     net[0].learn_from(seen.as_subclass(torch.Tensor))
-    learn = Learner(dls, net, LabelSmoothingCrossEntropy(smooth), partial(Muon, mom=.6, keep_norm=True), metrics=accuracy, **kwargs)
+    learn = Learner(dls, net, LabelSmoothingCrossEntropy(smooth), partial(Muon, mom=.6, keep_norm=True),
+                    metrics=accuracy, **kwargs)
     learn.fit(epochs, lr, wd=0., cbs=ParamScheduler({'lr': SchedLin(lr, 0.)}))
     return learn
 
@@ -112,11 +116,12 @@ def fit_rung(dls,          # of `small_pictures`
     if rung not in rungs: raise ValueError(f'there is no rung {rung!r}: choose from {", ".join(rungs)}')
     build, usual = rungs[rung]
     if rung == 'fast': return fit_fast(dls, epochs, lr or usual, **kwargs)
-    learn = Learner(dls, build(len(dls.vocab), dls.one_batch()[0].shape[-1]), CrossEntropyLossFlat(), metrics=accuracy, **kwargs)
+    net = build(len(dls.vocab), dls.one_batch()[0].shape[-1])
+    learn = Learner(dls, net, CrossEntropyLossFlat(), metrics=accuracy, **kwargs)
     learn.fit_one_cycle(epochs, lr or usual)
     return learn
 
-# %% ../../nbs/library/apps/cifar10.ipynb #83d2a779
+# %% ../../nbs/library/apps/cifar10.ipynb #9d2c56d6
 lesson = 7   # which lesson teaches this: the command asks
 
 def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a folder of `train` and `test`
@@ -131,8 +136,7 @@ def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a f
     if rung not in rungs: raise ValueError(f'there is no rung {rung!r}: choose from {", ".join(rungs)}')
     epochs = epochs or (4 if rung in ('fc', 'conv') else 8)
     settings = {k: v for k, v in locals().items() if k not in ('data', 'out')}
-    for name in ('epochs', 'bs', 'lr'):
-        if settings[name] is not None and not settings[name] > 0: raise ValueError(f'{name} should be above 0, got {settings[name]}')
+    check_positive(**{k: v for k, v in settings.items() if k in ('epochs', 'bs', 'lr') and v is not None})
     check_files(out)
     start, path = time.perf_counter(), data_folder(URLs.CIFAR, data)
     set_seed(seed)
@@ -153,7 +157,8 @@ def _judged(learn, result, path, start, out):
     result.metrics |= dict(parameters=sum(p.numel() for p in learn.model.parameters()), train_seconds=took)
     majority = majority_share(vocab[int(i)] for i in dls.valid_ds.tensors[1])
     result.baselines = {'majority class': dict(accuracy=majority), 'linear layer': dict(accuracy=linear_baseline(dls))}
-    result.steps = [dict(zip(('epoch', 'train_loss', 'valid_loss', 'accuracy'), (i, *row))) for i, row in enumerate(learn.recorder.values)]
+    columns = 'epoch', 'train_loss', 'valid_loss', 'accuracy'
+    result.steps = [dict(zip(columns, (i, *row))) for i, row in enumerate(learn.recorder.values)]
     result.seconds = time.perf_counter() - start
     if out is not None: _write(result, Path(out), path)
     return result
@@ -167,7 +172,8 @@ def _write(result, out, path):
     learn.dls = ImageDataLoaders.from_folder(path, train, held_out, batch_tfms=norm, bs=256)
     beside = [{'': 'this model', 'accuracy': result.metrics['accuracy']}]
     beside += [{'': name, **o} for name, o in result.baselines.items()]
-    page = Page(f'cifar10: {result.data}, {result.settings["rung"]}', f'Trained in {result.metrics["train_seconds"]:.0f} s.')
+    title = f'cifar10: {result.data}, {result.settings["rung"]}'
+    page = Page(title, f'Trained in {result.metrics["train_seconds"]:.0f} s.')
     page = page.add_table(beside, 'On the validation set').add_heading('Epoch by epoch').add_table(result.steps)
     page = page.add_heading('Settings').add_table([result.settings])
     learn.path = out
