@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['check_dead_channels', 'check_died_at', 'check_activation_map', 'check_spread', 'check_epochs_in',
-           'check_pictures_needed']
+           'check_pictures_needed', 'check_whitened', 'check_soft_loss']
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #1aa70904
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 
 from .core import exercise
 
@@ -93,3 +94,35 @@ def check_pictures_needed(answer:Callable # your function: curve, target -> numb
         if got != right: return f'for {target} it should be {right}, not {got}: {why}'
     got = answer(dict(curve), .99)
     return 'all good' if got in (None, -1) else f'nothing reaches 0.99: None, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #cd34c624
+@exercise
+def check_whitened(answer:Callable # your function: table -> table of the same shape
+                  )->str: # what to look at next, or 'all good'
+    "Check the exercise on whitening."
+    rows = torch.Generator().manual_seed(0)
+    mix = torch.tensor([[2., 0., 0.], [1.5, .5, 0.], [1., 1., .2]])
+    x = torch.randn(500, 3, generator=rows) @ mix.T + torch.tensor([5., -1., 2.])
+    got = answer(x.clone())
+    if tuple(got.shape) != (500, 3): return f'the table should keep its shape (500, 3), not become {tuple(got.shape)}'
+    if got.mean(0).abs().max() > .01: return 'subtract the mean of each column first'
+    spread = got.T @ got / len(got)
+    if (spread.diagonal() - 1).abs().max() > .05:
+        return f'each column should have variance 1, yours have {[round(v, 2) for v in spread.diagonal().tolist()]}'
+    worst = (spread - spread.diagonal().diag()).abs().max()
+    return 'all good' if worst < .05 else f'two columns still vary together: correlation {worst:.2f}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #12bd586f
+@exercise
+def check_soft_loss(answer:Callable # your function: scores, number of the right class, eps -> number
+                   )->str: # what to look at next, or 'all good'
+    "Check the exercise on label smoothing."
+    scores = torch.tensor([2., 0., -1., .5])
+    def theirs(eps): return F.cross_entropy(scores[None], torch.tensor([3]), label_smoothing=eps).item()
+    plain, soft = float(answer(scores.clone(), 3, 0.)), float(answer(scores.clone(), 3, .4))
+    if abs(plain - theirs(0.)) > 1e-3: return f'eps=0 is the usual cross entropy, {theirs(0.):.3f}, not {plain:.3f}'
+    if abs(soft - plain) < 1e-6: return 'eps changes nothing in your loss'
+    if abs(soft - .6 * plain) < 1e-3: return 'the other classes, and the right one, get eps / n each'
+    shared = -(.4 / 3 * (scores.log_softmax(-1).sum() - scores.log_softmax(-1)[3]) + .6 * scores.log_softmax(-1)[3])
+    if abs(soft - shared.item()) < 1e-3: return 'eps is spread over all classes, the right one included'
+    return 'all good' if abs(soft - theirs(.4)) < 1e-3 else f'with eps 0.4 it should be {theirs(.4):.3f}, not {soft:.3f}'
