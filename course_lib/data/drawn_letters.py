@@ -17,8 +17,8 @@ from .drawn_reviews import Grammar, zipf
 from .samples import register_sample
 
 # %% ../../nbs/library/data/drawn_letters.ipynb #b8911f2c
-n_topics = 6
-_kinds = {'Na': (8, 12), 'No': (8, 12), 'A': (5, 10), 'V': (5, 12)} # stems of a topic, and of all topics
+n_topics = 4
+_kinds = {'Na': (4, 4), 'No': (4, 4), 'A': (2, 4), 'V': (2, 4)} # stems of a topic, and of all topics
 
 def _stems(rng, n, taken):
     "New stems of two or three syllables; none twice."
