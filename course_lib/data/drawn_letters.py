@@ -50,10 +50,10 @@ def _phrases(t, g):
     "Rules of topic `t` for words of ending `g`: noun, adjective, verb; object, subject, predicate."
     stems = {k: (own[t], common) for k, (own, common) in word_stems().items()}
     N, A, V, NP = (f'{{{t}.{k}{g}}}' for k in ('N', 'A', 'V', 'NP'))
-    return {f'{t}.N{g}': _mixed(*stems[f'N{g}'], .65, g), f'{t}.A{g}': _mixed(*stems['A'], .6, f'i{g}'),
-            f'{t}.V{g}': _mixed(*stems['V'], .6, f'{g}t'),
-            f'{t}.NP{g}': {f'{{det}} {N}': .55, f'{{det}} {N} {A}': .35, f'{{det}} ^^ {N}': .05,
-                           f"{{det}} `` {N} ''": .05},
+    return {f'{t}.N{g}': _mixed(*stems[f'N{g}'], .8, g), f'{t}.A{g}': _mixed(*stems['A'], .8, f'i{g}'),
+            f'{t}.V{g}': _mixed(*stems['V'], .8, f'{g}t'),
+            f'{t}.NP{g}': {f'{{det}} {N}': .6, f'{{det}} {N} {A}': .34, f'{{det}} ^^ {N}': .03,
+                           f"{{det}} `` {N} ''": .03},
             f'{t}.S{g}': {NP: .8, f'{NP} , qui {V} {{{t}.NP}} ,': .12, f'{NP} ( {{adv}} {A} )': .08},
             f'{t}.P{g}': {f'{V} {{{t}.NP}}': .6, f'{V} {{prep}} {{{t}.NP}}': .25, f'{V} {{adv}}': .15}}
 
