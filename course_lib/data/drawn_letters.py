@@ -121,7 +121,7 @@ def draw_text(n:int=250_000, # characters, at least: the last chapter is written
         at += len(parts[-1])
     return ''.join(parts), truth
 
-@register_sample('nietzsche')
+@register_sample('nietzsche', version=3)
 def nietzsche_sample(dest:Path,    # folder to fill: nietzsche.txt
                      seed:int=42,  # the same seed gives the same text
                      n:int=250_000, # characters, at least
