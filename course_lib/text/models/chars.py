@@ -43,7 +43,7 @@ class WeightDropRNN(_WeightDrop, nn.RNN):
 
 layers = dict(rnn=WeightDropRNN, gru=WeightDropGRU, lstm=WeightDropLSTM) # name of a cell -> its layer
 
-# %% ../../../nbs/library/text/models/chars.ipynb #6214e5a9
+# %% ../../../nbs/library/text/models/chars.ipynb #40474d37
 class CharRNN(AWD_LSTM):
     "Reads characters: an embedding and recurrent layers of the cell that you name."
     data_only = True # files may ask for it
@@ -68,8 +68,8 @@ class CharRNN(AWD_LSTM):
         self.hidden_dps = nn.ModuleList([RNNDropout(hidden_p) for _ in range(n_layers)])
         self.n_out, self.hidden = n_hid, None
 
-char_config = dict(cell='gru', emb_sz=64, n_hid=256, n_layers=1, pad_token=1, output_p=.1, hidden_p=0., input_p=0.,
-                   embed_p=0., weight_p=0., tie_weights=False, out_bias=True)
+char_config = dict(cell='gru', emb_sz=64, n_hid=256, n_layers=1, pad_token=1, output_p=.4, hidden_p=.3, input_p=.1,
+                   embed_p=.02, weight_p=.3, tie_weights=False, out_bias=True)
 CharRNN.config_lm, CharRNN.split_lm = char_config, staticmethod(awd_lstm_lm_split)
 
 # %% ../../../nbs/library/text/models/chars.ipynb #98352399
