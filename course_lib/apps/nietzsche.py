@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['lesson', 'one_text', 'source_nats', 'settings_for', 'judged_letters', 'train']
 
-# %% ../../nbs/library/apps/nietzsche.ipynb #54464f3b
+# %% ../../nbs/library/apps/nietzsche.ipynb #bad0a123
 import math, time
 from pathlib import Path
 from typing import Literal
 
 from .recipe import Result, check_files, data_folder
 from .report import Page
-from ..callback.precision import has_bf16
 from ..callback.snapshot import SWA
 from ..data.external import URLs
 from ..data.samples import sample_truth
@@ -84,11 +83,11 @@ def _write(result, out, learn, said):
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')),
                          written=str(out/'written.txt'))
 
-# %% ../../nbs/library/apps/nietzsche.ipynb #79018c56
+# %% ../../nbs/library/apps/nietzsche.ipynb #6d94c846
 lesson = 0 # the lesson's pages show it; the command `lesson` runs other recipes
 
 def train(data:str='sample',  # 'sample' (drawn), 'real' (Nietzsche), or a text file or folder
-          cell:Literal['gru', 'lstm', 'rnn']='gru', # which cell reads
+          cell:Literal['lstm', 'gru', 'rnn']='lstm', # which cell reads
           epochs:int=None,    # passes over the text (default: by its length)
           lr:float=None,      # highest rate (default: by the text)
           n_hid:int=None,     # numbers of the memory (default: by the text and the cell)
@@ -137,6 +136,4 @@ def _check(asked, chars, temperature):
 def _learner(text, cell, how):
     "The learner of a run."
     dls = char_dls(text, bs=how['bs'], seq_len=how['bptt'])
-    precision = 'bf16' if has_bf16() else 'fp32'
-    return char_learner(dls, cell, how['n_hid'], how['n_layers'], how['drop'], metrics=accuracy, precision=precision,
-                        cbs=[SWA(.8)])
+    return char_learner(dls, cell, how['n_hid'], how['n_layers'], how['drop'], metrics=accuracy, cbs=[SWA(.8)])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['layers', 'char_config', 'WeightDropGRU', 'WeightDropRNN', 'CharRNN', 'char_dls', 'char_learner', 'CharCounts']
 
-# %% ../../../nbs/library/text/models/chars.ipynb #734125f3
+# %% ../../../nbs/library/text/models/chars.ipynb #8187a5e6
 import math
 from collections import Counter, defaultdict
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ...callback.precision import has_bf16
 from ...callback.training import GradientClip
 from ..core import CharTokenizer
 from ..data import TextDataLoaders
@@ -93,7 +94,7 @@ def char_dls(text:str,         # the whole text
     return TextDataLoaders.from_df(df, path, text_col='text', valid_col='is_valid', is_lm=True, rules=[], min_freq=1,
                                    tok_tfm=CharTokenizer(), bs=bs, seq_len=seq_len, val_bs=val_bs, varied=varied)
 
-# %% ../../../nbs/library/text/models/chars.ipynb #9d7dca94
+# %% ../../../nbs/library/text/models/chars.ipynb #fc31cb10
 def char_learner(dls,              # of `char_dls`
                  cell:str='gru',   # 'rnn', 'gru' or 'lstm'
                  n_hid:int=256,    # numbers of each layer's memory
@@ -104,9 +105,11 @@ def char_learner(dls,              # of `char_dls`
                  **kwargs)->LMLearner: # anything `Learner` takes
     "A learner whose model reads and writes characters."
     config = dict(cell=cell, n_hid=n_hid, n_layers=n_layers) | (config or {})
-    cbs = [GradientClip(clip), *kwargs.pop('cbs', [])]
-    return language_model_learner(dls, CharRNN, config, drop_mult, pretrained=False, cbs=cbs,
-                                  **{'alpha': 0., 'beta': 0., 'wd': .01, **kwargs})
+    fast = 'bf16' if cell == 'lstm' and has_bf16() else 'fp32' # the two others gain nothing from it on a processor
+    usual = dict(alpha=0., beta=0., wd=.01, precision=fast, cbs=[])
+    kwargs = usual | kwargs
+    kwargs['cbs'] = [GradientClip(clip), *kwargs['cbs']]
+    return language_model_learner(dls, CharRNN, config, drop_mult, pretrained=False, **kwargs)
 
 # %% ../../../nbs/library/text/models/chars.ipynb #2bc992b3
 class CharCounts:
