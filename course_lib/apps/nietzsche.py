@@ -44,7 +44,7 @@ def source_nats(data:str, # as `train` takes it
     total = int(truth.start.iloc[-1] + truth.chars.iloc[-1])
     return text_nats(truth, total - n, total)
 
-# %% ../../nbs/library/apps/nietzsche.ipynb #7dc39c6f
+# %% ../../nbs/library/apps/nietzsche.ipynb #a90deac6
 def settings_for(n:int,    # characters to learn from
                  cell:str, # 'rnn', 'gru' or 'lstm'
                  drawn:bool, # a drawn text: few words, which cannot be learnt by heart
@@ -53,7 +53,8 @@ def settings_for(n:int,    # characters to learn from
     many = min(1., 200_000 / n) # passes over a short text cost little
     if drawn: return dict(epochs=max(2, round(14 * many)), lr=1e-2, n_hid=192, n_layers=1, drop=.1, bs=32, bptt=64)
     sizes = dict(rnn=512, gru=512, lstm=640)
-    return dict(epochs=max(8, round(75 * many)), lr=5e-3, n_hid=sizes.get(cell, 512), n_layers=1, drop=1., bs=64, bptt=100)
+    return dict(epochs=max(8, round(75 * many)), lr=5e-3, n_hid=sizes.get(cell, 512), n_layers=1, drop=1., bs=64,
+                bptt=100)
 
 # %% ../../nbs/library/apps/nietzsche.ipynb #b9e939e0
 def judged_letters(learn,         # of `char_learner`

@@ -117,10 +117,12 @@ def check_coupled(answer:Callable # your function: cell, keep, new, show -> hidd
     if not isinstance(got, (tuple, list)) or len(got) != 2: return 'two things: the hidden state and the cell'
     h, cell = got
     right = keep * c + (1 - keep) * new
-    if torch.allclose(cell, keep * new + (1 - keep) * c): return 'the other way round: keep is the share of the old cell'
+    if torch.allclose(cell, keep * new + (1 - keep) * c):
+        return 'the other way round: keep is the share of the old cell'
     if not torch.allclose(cell, right): return f'the cell should be {right[0].tolist()}, not {cell[0].tolist()}'
     if torch.allclose(h, show * right): return 'the cell is shown through a tanh'
-    return 'all good' if torch.allclose(h, show * right.tanh()) else 'the cell is right; the hidden state is show × tanh of it'
+    if not torch.allclose(h, show * right.tanh()): return 'the cell is right; the hidden state is show × tanh of it'
+    return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #5641ce91
 @exercise
@@ -131,9 +133,10 @@ def check_heated(answer:Callable # your function: chances, temperature -> chance
     got = answer(p, .5)
     if abs(got.sum().item() - 1) > 1e-5: return f'chances add up to 1; yours add up to {got.sum().item():.3f}'
     right = p ** 2 / (p ** 2).sum()
-    if torch.allclose(got, p ** .5 / (p ** .5).sum(), atol=1e-5): return 'the power is 1 / temperature: below 1 it sharpens'
-    if torch.allclose(got, (p / .5).softmax(0), atol=1e-4): return 'p is no score: take its logarithm first, or a power of it'
-    if not torch.allclose(got, right, atol=1e-5): return f'at 0.5 each chance is squared: {right[0]:.3f} for the first, not {got[0]:.3f}'
+    close = lambda other: torch.allclose(got, other, atol=1e-4)
+    if close(p ** .5 / (p ** .5).sum()): return 'the power is 1 / temperature: below 1 it sharpens'
+    if close((p / .5).softmax(0)): return 'p is no score: take its logarithm first, or a power of it'
+    if not close(right): return f'at 0.5 chances are squared: {right[0]:.3f} for the first, not {got[0]:.3f}'
     return 'all good' if torch.allclose(answer(p, 1.), p, atol=1e-5) else 'a temperature of 1 changes nothing'
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #e44007eb

@@ -264,7 +264,7 @@ def predict(self:LMLearner,
     self._ready()
     letters = isinstance(dl.tokenizer.tok, CharTokenizer)
     tokens = dl.tokenizer(text)
-    if not tokens: raise ValueError('the prompt is empty: this model goes on from something, give it a character or more')
+    if not tokens: raise ValueError('the prompt is empty: this model needs a beginning, give it a character or more')
     if letters and (lost := sorted(set(tokens) - set(self.vocab))): raise ValueError(
         f'the prompt has {", ".join(map(repr, lost))}, which never stood in the training text: leave it out')
     words = dl.numericalize(tokens).to(self.device)

@@ -73,7 +73,7 @@ char_config = dict(cell='gru', emb_sz=64, n_hid=256, n_layers=1, pad_token=1, ou
                    embed_p=.02, weight_p=.3, tie_weights=False, out_bias=True)
 CharRNN.config_lm, CharRNN.split_lm = char_config, staticmethod(awd_lstm_lm_split)
 
-# %% ../../../nbs/library/text/models/chars.ipynb #98352399
+# %% ../../../nbs/library/text/models/chars.ipynb #51635f44
 def char_dls(text:str,         # the whole text
              share:float=.2,   # the last part, which validates
              bs:int=32,        # streams of training, read side by side
@@ -88,8 +88,8 @@ def char_dls(text:str,         # the whole text
     if not 0 < share < 1: raise ValueError(f'share is {share}: the part that validates lies between 0 and 1')
     cut = len(text) - int(len(text) * share)
     if cut <= bs * seq_len: raise ValueError(
-        f'the text has {len(text):,} characters, {cut:,} of them to learn from: too few for bs × bptt = {bs} × {seq_len} '
-        f'= {bs * seq_len:,}. Take a smaller bs or bptt, or more text')
+        f'the text has {len(text):,} characters, {cut:,} of them to learn from: too few for bs × bptt = {bs} × '
+        f'{seq_len} = {bs * seq_len:,}. Take a smaller bs or bptt, or more text')
     df = pd.DataFrame(dict(text=[text[:cut], text[cut:]], is_valid=[False, True]))
     return TextDataLoaders.from_df(df, path, text_col='text', valid_col='is_valid', is_lm=True, rules=[], min_freq=1,
                                    tok_tfm=CharTokenizer(), bs=bs, seq_len=seq_len, val_bs=val_bs, varied=varied)
