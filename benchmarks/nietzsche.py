@@ -20,7 +20,7 @@ spec = dict(
 
 def told(args, *more):
     "What the command says."
-    found, took = recipe(args, 'nietzsche', '--epochs 1 --n_hid 32', *more)
+    found, took = recipe(args, 'nietzsche', '--epochs 1 --n-hid 32', *more)
     counts = next(v['nats'] for k, v in found['baselines'].items() if k.startswith('counts'))
     best = found['baselines'].get('the best reader')
     return dict({k: found[k] for k in ('nats', 'bits', 'accuracy')}, counts=counts, train_seconds=found['seconds'], seconds=took,

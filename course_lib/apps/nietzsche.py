@@ -44,7 +44,7 @@ def source_nats(data:str, # as `train` takes it
     total = int(truth.start.iloc[-1] + truth.chars.iloc[-1])
     return text_nats(truth, total - n, total)
 
-# %% ../../nbs/library/apps/nietzsche.ipynb #a90deac6
+# %% ../../nbs/library/apps/nietzsche.ipynb #7f616319
 def settings_for(n:int,    # characters to learn from
                  cell:str, # 'rnn', 'gru' or 'lstm'
                  drawn:bool, # a drawn text: few words, which cannot be learnt by heart
@@ -52,9 +52,8 @@ def settings_for(n:int,    # characters to learn from
     "Settings that work for a text of this size."
     many = min(1., 200_000 / n) # passes over a short text cost little
     if drawn: return dict(epochs=max(2, round(14 * many)), lr=1e-2, n_hid=192, n_layers=1, drop=.1, bs=32, bptt=64)
-    sizes = dict(rnn=512, gru=512, lstm=640)
-    return dict(epochs=max(8, round(75 * many)), lr=5e-3, n_hid=sizes.get(cell, 512), n_layers=1, drop=1., bs=64,
-                bptt=100)
+    n_hid, passes = dict(lstm=(512, 72)).get(cell, (384, 48))
+    return dict(epochs=max(8, round(passes * many)), lr=5e-3, n_hid=n_hid, n_layers=1, drop=.7, bs=32, bptt=100)
 
 # %% ../../nbs/library/apps/nietzsche.ipynb #b9e939e0
 def judged_letters(learn,         # of `char_learner`
@@ -84,7 +83,7 @@ def _write(result, out, learn, said):
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')),
                          written=str(out/'written.txt'))
 
-# %% ../../nbs/library/apps/nietzsche.ipynb #6d94c846
+# %% ../../nbs/library/apps/nietzsche.ipynb #54f14e17
 lesson = 0 # the lesson's pages show it; the command `lesson` runs other recipes
 
 def train(data:str='sample',  # 'sample' (drawn), 'real' (Nietzsche), or a text file or folder
@@ -136,5 +135,6 @@ def _check(asked, chars, temperature):
 
 def _learner(text, cell, how):
     "The learner of a run."
-    dls = char_dls(text, bs=how['bs'], seq_len=how['bptt'])
+    streams = max(8, len(text) // 20_000) # so that an empty memory at their beginnings does not count
+    dls = char_dls(text, bs=how['bs'], seq_len=how['bptt'], val_bs=streams)
     return char_learner(dls, cell, how['n_hid'], how['n_layers'], how['drop'], metrics=accuracy, cbs=[SWA(.8)])
