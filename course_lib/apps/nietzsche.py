@@ -44,14 +44,14 @@ def source_nats(data:str, # as `train` takes it
     total = int(truth.start.iloc[-1] + truth.chars.iloc[-1])
     return text_nats(truth, total - n, total)
 
-# %% ../../nbs/library/apps/nietzsche.ipynb #7f616319
+# %% ../../nbs/library/apps/nietzsche.ipynb #2ea63a54
 def settings_for(n:int,    # characters to learn from
                  cell:str, # 'rnn', 'gru' or 'lstm'
                  drawn:bool, # a drawn text: few words, which cannot be learnt by heart
                 )->dict:   # epochs, lr, n_hid, n_layers, drop, bs, bptt
     "Settings that work for a text of this size."
     many = min(1., 200_000 / n) # passes over a short text cost little
-    if drawn: return dict(epochs=max(2, round(14 * many)), lr=1e-2, n_hid=192, n_layers=1, drop=.1, bs=32, bptt=64)
+    if drawn: return dict(epochs=max(2, round(18 * many)), lr=1e-2, n_hid=192, n_layers=1, drop=.1, bs=32, bptt=64)
     n_hid, passes = dict(lstm=(512, 72)).get(cell, (384, 48))
     return dict(epochs=max(8, round(passes * many)), lr=5e-3, n_hid=n_hid, n_layers=1, drop=.7, bs=32, bptt=100)
 
