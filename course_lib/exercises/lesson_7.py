@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_dead_channels', 'check_died_at', 'check_activation_map', 'check_spread', 'check_epochs_in',
-           'check_pictures_needed', 'check_whitened', 'check_soft_loss']
+           'check_pictures_needed', 'check_half_life', 'check_coupled', 'check_heated', 'check_restart_lr',
+           'check_whitened', 'check_soft_loss']
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #1aa70904
 from collections.abc import Callable
@@ -95,6 +96,64 @@ def check_pictures_needed(answer:Callable # your function: curve, target -> numb
     got = answer(dict(curve), .99)
     return 'all good' if got in (None, -1) else f'nothing reaches 0.99: None, not {got}'
 
+# %% ../../nbs/library/exercises/lesson_7.ipynb #2888a54d
+@exercise
+def check_half_life(answer:Callable # your function: share kept at each character -> characters
+                   )->str: # what to look at next, or 'all good'
+    "Check the exercise on how long a memory lasts."
+    got = float(answer(.5))
+    if abs(got - 1) > 1e-6: return f'a gate of 0.5 halves it with the first character: 1, not {got:.3f}'
+    got = float(answer(.9))
+    if abs(got - .152) < .001: return 'turned upside down: log of a half over log of keep'
+    if abs(got - 6.5788) > .01: return f'0.9 to the power of 6.58 is a half; yours is {got:.3f}'
+    got = float(answer(1.))
+    return 'all good' if got == float('inf') else f'a gate of 1 keeps it for ever: inf, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #83cd798a
+@exercise
+def check_coupled(answer:Callable # your function: cell, keep, new, show -> hidden state, cell
+                 )->str: # what to look at next, or 'all good'
+    "Check the exercise on an LSTM with one gate fewer."
+    c, keep, new, show = torch.tensor([[2., -1., .5]]), torch.tensor([[.75, 1., 0.]]), torch.tensor([[-1., .3, .8]]), .5
+    got = answer(c, keep, new, show)
+    if not isinstance(got, (tuple, list)) or len(got) != 2: return 'two things: the hidden state and the cell'
+    h, cell = got
+    right = keep * c + (1 - keep) * new
+    if torch.allclose(cell, keep * new + (1 - keep) * c):
+        return 'the other way round: keep is the share of the old cell'
+    if not torch.allclose(cell, right): return f'the cell should be {right[0].tolist()}, not {cell[0].tolist()}'
+    if torch.allclose(h, show * right): return 'the cell is shown through a tanh'
+    if not torch.allclose(h, show * right.tanh()): return 'the cell is right; the hidden state is show × tanh of it'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #5641ce91
+@exercise
+def check_heated(answer:Callable # your function: chances, temperature -> chances
+                )->str: # what to look at next, or 'all good'
+    "Check the exercise on temperature."
+    p = torch.tensor([.64, .32, .04])
+    got = answer(p, .5)
+    if abs(got.sum().item() - 1) > 1e-5: return f'chances add up to 1; yours add up to {got.sum().item():.3f}'
+    right = p ** 2 / (p ** 2).sum()
+    close = lambda other: torch.allclose(got, other, atol=1e-4)
+    if close(p ** .5 / (p ** .5).sum()): return 'the power is 1 / temperature: below 1 it sharpens'
+    if close((p / .5).softmax(0)): return 'p is no score: take its logarithm first, or a power of it'
+    if not close(right): return f'at 0.5 chances are squared: {right[0]:.3f} for the first, not {got[0]:.3f}'
+    return 'all good' if torch.allclose(answer(p, 1.), p, atol=1e-5) else 'a temperature of 1 changes nothing'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #e44007eb
+@exercise
+def check_restart_lr(answer:Callable # your function: step, lr, first, mult -> rate
+                    )->str: # what to look at next, or 'all good'
+    "Check the exercise on warm restarts."
+    got = [float(answer(step, .1, 4, 2)) for step in (0, 2, 4, 8, 12)]
+    if abs(got[0] - .1) > 1e-6: return f'the first batch has the full rate 0.1, not {got[0]:.4f}'
+    if abs(got[1] - .05) > 1e-6: return f'in the middle of a cycle it is half the rate: 0.05, not {got[1]:.4f}'
+    if abs(got[2] - .1) > 1e-6: return f'batch 4 begins the second cycle: 0.1 again, not {got[2]:.4f}'
+    if abs(got[3] - .1) < 1e-6: return 'the second cycle has 8 batches: batch 8 stands in its middle'
+    if abs(got[3] - .05) > 1e-6: return f'batch 8 is the middle of the second cycle: 0.05, not {got[3]:.4f}'
+    return 'all good' if abs(got[4] - .1) < 1e-6 else f'batch 12 begins the third cycle: 0.1, not {got[4]:.4f}'
+
 # %% ../../nbs/library/exercises/lesson_7.ipynb #cd34c624
 @exercise
 def check_whitened(answer:Callable # your function: table -> table of the same shape
@@ -125,4 +184,4 @@ def check_soft_loss(answer:Callable # your function: scores, number of the right
     if abs(soft - .6 * plain) < 1e-3: return 'the other classes, and the right one, get eps / n each'
     shared = -(.4 / 3 * (scores.log_softmax(-1).sum() - scores.log_softmax(-1)[3]) + .6 * scores.log_softmax(-1)[3])
     if abs(soft - shared.item()) < 1e-3: return 'eps is spread over all classes, the right one included'
-    return 'all good' if abs(soft - theirs(.4)) < 1e-3 else f'with eps 0.4 it should be {theirs(.4):.3f}, not {soft:.3f}'
+    return 'all good' if abs(soft - theirs(.4)) < 1e-3 else f'with eps=.4 it is {theirs(.4):.3f}, not {soft:.3f}'
