@@ -28,31 +28,51 @@ _inside = dict(
 shapes = sorted(_inside) # names of the classes
 
 # %% ../../nbs/library/data/drawn_shapes.ipynb #b2d0ca97
+_at = (np.arange(64) - 31.5) / 32 # where the points lie, from -1 to 1
+
+def _waves(rng, fine):
+    "A pattern of three colour waves between -1 and 1, at most `fine` radians from the centre to the border."
+    out = 0
+    for down, right, shift in rng.uniform(-1, 1, (3, 3)) * [fine, fine, np.pi]: # cos(a + b), as products of rows and columns
+        a, b = down*_at[:, None] + shift, right*_at
+        out = out + (np.cos(a)*np.cos(b) - np.sin(a)*np.sin(b))[..., None] * rng.uniform(-1, 1, 3) / 3
+    return out
+
+def _bar(rng):
+    "The points below a bar that crosses the picture."
+    a, far, half = rng.uniform(0, np.pi), rng.uniform(-.5, .5), rng.uniform(.05, .15)
+    return abs(np.cos(a)*_at + np.sin(a)*_at[:, None] - far)[..., None] < half
+
+# %% ../../nbs/library/data/drawn_shapes.ipynb #f498e0ed
 def draw_shape(name:str,             # one of `shapes`
                seed:int|list[int]=0, # the same seed gives the same picture
                noise:float=.06,      # deviation of the noise, 0 to 1
+               clutter:float=0.,     # strength of patterns in both colours, 0 to 1; above 0 a bar crosses every second one
               )->Image.Image:        # 32x32, RGB
     "One shape in two colours, somewhere in the picture."
     if name not in _inside: raise ValueError(f'there is no shape {name!r}: choose from {", ".join(shapes)}')
-    rng, at = np.random.default_rng(seed), (np.arange(64) - 31.5) / 32
+    rng = np.random.default_rng(seed)
     turn, size, (dx, dy) = rng.uniform(0, 2*np.pi), rng.uniform(.4, .85), rng.uniform(-.25, .25, 2)
-    px, py = (at - dx) / size, (at[:, None] - dy) / size
+    px, py = (_at - dx) / size, (_at[:, None] - dy) / size
     x, y = np.cos(turn)*px + np.sin(turn)*py, np.cos(turn)*py - np.sin(turn)*px
     mask = _inside[name](x, y, np.hypot(x, y), np.arctan2(y, x))[..., None]
     paper, ink = rng.random(3), rng.random(3)
     ink = np.where(abs(ink - paper) < .35, (paper + .5) % 1, ink)
-    light = 1 + rng.uniform(-.3, .3)*at[:, None, None] + rng.uniform(-.3, .3)*at[:, None]
-    pixels = (mask*ink + (1 - mask)*paper) * light
-    small = pixels.reshape(32, 2, 32, 2, 3).mean((1, 3)) + noise*rng.normal(size=(32, 32, 3))
+    light = 1 + rng.uniform(-.3, .3)*_at[:, None, None] + rng.uniform(-.3, .3)*_at[:, None]
+    def coloured(c): return c + clutter*(_waves(rng, 9) + _waves(rng, 30)) if clutter else c
+    pixels = np.where(mask, coloured(ink), coloured(paper))
+    if clutter and rng.random() < .5: pixels = np.where(_bar(rng), coloured(rng.random(3)), pixels)
+    small = (pixels*light).reshape(32, 2, 32, 2, 3).mean((1, 3)) + noise*rng.normal(size=(32, 32, 3))
     return Image.fromarray((255*small.clip(0, 1)).astype(np.uint8))
 
 # %% ../../nbs/library/data/drawn_shapes.ipynb #f39d169c
 @register_sample('cifar', folder='cifar10')
 def cifar(dest:Path,       # folder to fill: train|test/<shape>/*.png and labels.txt
           seed:int=42,     # the same seed gives the same files
-          n_train:int=60,  # training pictures of each shape
-          n_test:int=20,   # test pictures of each shape
+          n_train:int=200, # training pictures of each shape
+          n_test:int=50,   # test pictures of each shape
           noise:float=.06, # see `draw_shape`
+          clutter:float=.25, # see `draw_shape`
          ):
     "Ten drawn shapes in the folders of `URLs.CIFAR`."
     dest = Path(dest)
@@ -60,5 +80,5 @@ def cifar(dest:Path,       # folder to fill: train|test/<shape>/*.png and labels
         if n < 0: raise ValueError(f'the number of pictures in {split} cannot be {n}')
         for k, name in enumerate(shapes):
             (dest/split/name).mkdir(parents=True)
-            for i in range(n): draw_shape(name, [seed, s, k, i], noise).save(dest/split/name/f'{i:04}.png')
+            for i in range(n): draw_shape(name, [seed, s, k, i], noise, clutter).save(dest/split/name/f'{i:04}.png')
     (dest/'labels.txt').write_text('\n'.join(shapes) + '\n')
