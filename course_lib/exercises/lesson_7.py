@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_dead_channels', 'check_died_at', 'check_activation_map', 'check_spread', 'check_epochs_in',
-           'check_pictures_needed']
+           'check_pictures_needed', 'check_carry', 'check_fit_state']
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #1aa70904
 from collections.abc import Callable
@@ -93,3 +93,36 @@ def check_pictures_needed(answer:Callable # your function: curve, target -> numb
         if got != right: return f'for {target} it should be {right}, not {got}: {why}'
     got = answer(dict(curve), .99)
     return 'all good' if got in (None, -1) else f'nothing reaches 0.99: None, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #c739657e
+@exercise
+def check_carry(answer:Callable # your function: rnn, x, n -> states (rows, steps, hidden numbers)
+               )->str:          # what to look at next, or 'all good'
+    "Check the exercise on a memory that is carried on."
+    rnn, sizes = torch.nn.RNN(2, 3, batch_first=True), []
+    for p in rnn.parameters(): p.data = torch.linspace(-.6, .8, p.numel()).view_as(p)
+    x = torch.arange(28.).view(2, 7, 2).sin()
+    right = rnn(x)[0]
+    handle = rnn.register_forward_hook(lambda layer, came, went: sizes.append(came[0].shape[1]))
+    try: got = torch.as_tensor(answer(rnn, x.clone(), 3))
+    finally: handle.remove()
+    if got.shape[1] == 6: return 'seven steps in threes leave one: read the narrower rest too'
+    if got.shape != right.shape: return f'a state for each row and step: a shape of {tuple(right.shape)}, not {tuple(got.shape)}'
+    if not torch.allclose(got, right, atol=1e-6):
+        at = ((got - right).abs() > 1e-6).any(2).any(0).tolist().index(True)
+        return f'it differs from step {at} on (counted from 0): with which state did that part begin?'
+    return 'all good' if max(sizes, default=7) <= 3 else 'right, but read at once: at most 3 steps at a time'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #5c837aae
+@exercise
+def check_fit_state(answer:Callable # your function: h, bs -> state (1, bs, numbers)
+                   )->str:          # what to look at next, or 'all good'
+    "Check the exercise on a state that fits the batch."
+    h = (torch.ones(1, 4, 3, requires_grad=True) * 2)
+    for bs in (4, 3, 6):
+        got = answer(h, bs)
+        if got.shape != (1, bs, 3): return f'for a batch of {bs} rows: a shape of {(1, bs, 3)}, not {tuple(got.shape)}'
+        if got.requires_grad: return 'the state still has its history'
+        if bs == 4 and not torch.equal(got, h): return 'with as many rows as before, the numbers stay as they are'
+        if bs != 4 and (got != 0).any(): return f'{bs} rows after 4: other rows, so nothing is remembered; zeros'
+    return 'all good'
