@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_dead_channels', 'check_died_at', 'check_activation_map', 'check_spread', 'check_epochs_in',
-           'check_pictures_needed', 'check_carry', 'check_fit_state']
+           'check_pictures_needed', 'check_carry', 'check_fit_state', 'check_stats_in_parts', 'check_sizes']
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #1aa70904
 from collections.abc import Callable
@@ -125,4 +125,36 @@ def check_fit_state(answer:Callable # your function: h, bs -> state (1, bs, numb
         if got.requires_grad: return 'the state still has its history'
         if bs == 4 and not torch.equal(got, h): return 'with as many rows as before, the numbers stay as they are'
         if bs != 4 and (got != 0).any(): return f'{bs} rows after 4: other rows, so nothing is remembered; zeros'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #dbcb086c
+@exercise
+def check_stats_in_parts(answer:Callable # your function: list of tensors -> (means, deviations)
+                        )->str:          # what to look at next, or 'all good'
+    "Check the exercise on the statistics of pictures."
+    x = (torch.arange(5 * 3 * 4 * 4).view(5, 3, 4, 4) * 37 % 256 // torch.tensor([1, 2, 3]).view(3, 1, 1)).to(torch.uint8)
+    x[0] //= 4
+    parts, f = [x[:1], x[1:5]], x.float() / 255
+    right = f.mean((0, 2, 3)), f.std((0, 2, 3), unbiased=False)
+    got = [torch.as_tensor(o).float().flatten() for o in answer([o.clone() for o in parts])]
+    if len(got) != 2 or any(len(o) != 3 for o in got): return 'give means and deviations, three numbers each'
+    if torch.allclose(got[0], right[0] * 255, rtol=1e-3): return 'bytes go from 0 to 255: divide by 255'
+    if torch.allclose(got[0], torch.stack([o.float().mean((0, 2, 3)) for o in parts]).mean(0) / 255, atol=1e-4):
+        return 'the parts have 1 and 4 pictures: a mean of their means counts the first one too much'
+    if not torch.allclose(got[0], right[0], atol=1e-3):
+        return f'the means should be {[round(v, 3) for v in right[0].tolist()]}, not {[round(v, 3) for v in got[0].tolist()]}'
+    if torch.allclose(got[1], right[1], rtol=5e-3): return 'all good'
+    if torch.allclose(got[1], right[1]**2, rtol=5e-3): return 'the root is missing: those are variances'
+    return f'deviations {[round(v, 3) for v in right[1].tolist()]}, not {[round(v, 3) for v in got[1].tolist()]}: sum the squares too'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #d897bff7
+@exercise
+def check_sizes(answer:Callable # your function: side, list of (kernel, stride, padding) -> list of sides
+               )->str:          # what to look at next, or 'all good'
+    "Check the exercise on the sizes of a convolutional net."
+    for side, layers, right in ((32, [(3, 2, 0)] * 3, [15, 7, 3]), (32, [(3, 2, 1)] * 3, [16, 8, 4]),
+                                (32, [(5, 1, 2), (3, 2, 1)], [32, 16]), (29, [(4, 3, 1), (2, 2, 0)], [10, 5])):
+        got = [int(o) for o in answer(side, list(layers))]
+        if got == [side, *right]: return 'only the sides after the layers, not the one before'
+        if got != right: return f'{side} points, layers {layers}: {right}, not {got}'
     return 'all good'
