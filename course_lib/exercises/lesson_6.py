@@ -87,14 +87,16 @@ def check_one_matrix(answer:Callable # your function: w_ih, w_hh, b_ih, b_hh -> 
     if not isinstance(got, (tuple, list)) or len(got) != 2: return 'give two things: the matrix and the bias'
     w, b = map(torch.as_tensor, got)
     if w.shape != (2, 5): return f'3 numbers of x and 2 of h on 2 hidden ones: a matrix of 2 × 5, not {tuple(w.shape)}'
-    if torch.equal(w, torch.cat([parts[1], parts[0]], 1)): return 'x stands first in the row: the matrix of x, then that of h'
+    if torch.equal(w, torch.cat([parts[1], parts[0]], 1)):
+        return 'x stands first in the row: the matrix of x, then that of h'
     if torch.equal(b, parts[2]) or torch.equal(b, parts[3]): return 'each matrix has a bias, and both are added'
     with torch.no_grad():
         for p, value in zip(rnn.parameters(), parts): p.copy_(value)
         x, h = torch.tensor([[.1, -.2, .05]]), torch.tensor([[.3, -.4]])
         right, mine = rnn(x[None], h[None])[0][0], torch.tanh(torch.cat([x, h], 1) @ w.T + b)
     if torch.allclose(right, mine, atol=1e-6): return 'all good'
-    return f'for one step nn.RNN says {[round(v, 3) for v in right[0].tolist()]}, yours {[round(v, 3) for v in mine[0].tolist()]}'
+    right, mine = ([round(v, 3) for v in o[0].tolist()] for o in (right, mine))
+    return f'for one step nn.RNN says {right}, yours {mine}'
 
 # %% ../../nbs/library/exercises/lesson_6.ipynb #2679d3cb
 @exercise
@@ -103,13 +105,13 @@ def check_windows(answer:Callable # your function: ids, n, step -> (windows, wha
     "Check the exercise on windows of a text."
     for length, n, step in ((10, 3, 1), (10, 3, 3), (9, 3, 3), (12, 4, 2), (6, 5, 1)):
         ids, starts = torch.arange(length) + 50, range(0, length - n, step)
-        x, y = answer(ids.clone(), n, step)
-        if len(x) > len(y): return f'{length} numbers, n={n}, step={step}: nothing follows the last of your {len(x)} windows'
+        (x, y), case = answer(ids.clone(), n, step), f'{length} numbers, n={n}, step={step}'
+        if len(x) > len(y): return f'{case}: nothing follows the last of your {len(x)} windows'
         if tuple(x.shape) != (len(starts), n):
-            return f'{length} numbers, n={n}, step={step}: {len(starts)} windows of {n}, not a shape of {tuple(x.shape)}'
-        if x.tolist() != [ids[s:s + n].tolist() for s in starts]: return f'with step={step} the windows begin at {[*starts]}'
+            return f'{case}: {len(starts)} windows of {n}, not a shape of {tuple(x.shape)}'
+        if x.tolist() != [ids[s:s + n].tolist() for s in starts]: return f'{case}: the windows begin at {[*starts]}'
         if list(y) != [ids[s + n] for s in starts]:
-            return f'with n={n}, step={step}, what follows is {[int(ids[s + n]) for s in starts]}, not {[int(o) for o in y]}'
+            return f'{case}: what follows is {[int(ids[s + n]) for s in starts]}, not {[int(o) for o in y]}'
     return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_6.ipynb #6daf4e26
@@ -126,7 +128,8 @@ def check_loss_by_place(answer:Callable # your function: scores, targets -> a lo
     if got.shape != (3,): return f'one number for each of the 3 places, not a shape of {tuple(got.shape)}'
     if torch.allclose(got, losses.mean(0), atol=1e-5): return 'all good'
     if torch.allclose(got, losses.sum(0), atol=1e-5): return 'the mean over the rows, not their sum'
-    return f'here it should be {[round(v, 3) for v in losses.mean(0).tolist()]}, not {[round(v, 3) for v in got.tolist()]}'
+    right, got = ([round(v, 3) for v in o.tolist()] for o in (losses.mean(0), got))
+    return f'here it should be {right}, not {got}'
 
 # %% ../../nbs/library/exercises/lesson_6.ipynb #065b306e
 @exercise
@@ -136,11 +139,14 @@ def check_clip_all(answer:Callable # your function: list of gradients, limit -> 
     grads = [torch.tensor([3., 0.]), torch.tensor([[0.], [4.]])] # together 5 long
     given = [g.clone() for g in grads]
     got = [torch.as_tensor(o) for o in answer(given, 1.)]
-    if [g.shape for g in got] != [g.shape for g in grads]: return 'give as many gradients as you got, of the same shapes'
-    if any(not torch.equal(a, b) for a, b in zip(given, grads)): return 'the gradients that came in are changed: make new ones'
+    if [g.shape for g in got] != [g.shape for g in grads]:
+        return 'give as many gradients as you got, of the same shapes'
+    if not all(map(torch.equal, given, grads)): return 'the gradients that came in are changed: make new ones'
     if torch.allclose(got[0], torch.tensor([1., 0.])) and torch.allclose(got[1], torch.tensor([[0.], [1.]])):
         return 'one length for all together: clipped one by one, the direction changes'
     if not all(torch.allclose(a, b / 5) for a, b in zip(got, grads)):
-        return f'3 and 4 are together 5 long, so for a limit of 1 they become 0.6 and 0.8, not {got[0][0]:.2f} and {got[1][1, 0]:.2f}'
+        found = f'{got[0][0]:.2f} and {got[1][1, 0]:.2f}'
+        return f'3 and 4 are together 5 long, so for a limit of 1 they become 0.6 and 0.8, not {found}'
     got = list(answer([g.clone() for g in grads], 10.))
-    return 'all good' if all(map(torch.equal, got, grads)) else 'gradients of length 5 stay as they are for a limit of 10'
+    if all(map(torch.equal, got, grads)): return 'all good'
+    return 'gradients of length 5 stay as they are for a limit of 10'

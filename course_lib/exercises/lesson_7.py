@@ -107,7 +107,8 @@ def check_carry(answer:Callable # your function: rnn, x, n -> states (rows, step
     try: got = torch.as_tensor(answer(rnn, x.clone(), 3))
     finally: handle.remove()
     if got.shape[1] == 6: return 'seven steps in threes leave one: read the narrower rest too'
-    if got.shape != right.shape: return f'a state for each row and step: a shape of {tuple(right.shape)}, not {tuple(got.shape)}'
+    if got.shape != right.shape:
+        return f'a state for each row and step: a shape of {tuple(right.shape)}, not {tuple(got.shape)}'
     if not torch.allclose(got, right, atol=1e-6):
         at = ((got - right).abs() > 1e-6).any(2).any(0).tolist().index(True)
         return f'it differs from step {at} on (counted from 0): with which state did that part begin?'
@@ -132,20 +133,22 @@ def check_fit_state(answer:Callable # your function: h, bs -> state (1, bs, numb
 def check_stats_in_parts(answer:Callable # your function: list of tensors -> (means, deviations)
                         )->str:          # what to look at next, or 'all good'
     "Check the exercise on the statistics of pictures."
-    x = (torch.arange(5 * 3 * 4 * 4).view(5, 3, 4, 4) * 37 % 256 // torch.tensor([1, 2, 3]).view(3, 1, 1)).to(torch.uint8)
+    x = torch.arange(5 * 3 * 4 * 4).view(5, 3, 4, 4) * 37 % 256 // torch.tensor([1, 2, 3]).view(3, 1, 1)
+    x = x.to(torch.uint8)
     x[0] //= 4
     parts, f = [x[:1], x[1:5]], x.float() / 255
     right = f.mean((0, 2, 3)), f.std((0, 2, 3), unbiased=False)
+    def listed(numbers): return [round(v, 3) for v in numbers.tolist()]
     got = [torch.as_tensor(o).float().flatten() for o in answer([o.clone() for o in parts])]
     if len(got) != 2 or any(len(o) != 3 for o in got): return 'give means and deviations, three numbers each'
     if torch.allclose(got[0], right[0] * 255, rtol=1e-3): return 'bytes go from 0 to 255: divide by 255'
     if torch.allclose(got[0], torch.stack([o.float().mean((0, 2, 3)) for o in parts]).mean(0) / 255, atol=1e-4):
         return 'the parts have 1 and 4 pictures: a mean of their means counts the first one too much'
     if not torch.allclose(got[0], right[0], atol=1e-3):
-        return f'the means should be {[round(v, 3) for v in right[0].tolist()]}, not {[round(v, 3) for v in got[0].tolist()]}'
+        return f'the means should be {listed(right[0])}, not {listed(got[0])}'
     if torch.allclose(got[1], right[1], rtol=5e-3): return 'all good'
     if torch.allclose(got[1], right[1]**2, rtol=5e-3): return 'the root is missing: those are variances'
-    return f'deviations {[round(v, 3) for v in right[1].tolist()]}, not {[round(v, 3) for v in got[1].tolist()]}: sum the squares too'
+    return f'deviations {listed(right[1])}, not {listed(got[1])}: sum the squares too'
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #d897bff7
 @exercise
