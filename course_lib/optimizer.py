@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['AdamW', 'sgd_step', 'step_stat', 'Optimizer', 'average_grad', 'momentum_step', 'average_sqr_grad', 'rms_prop_step',
-           'adam_step', 'l2_reg', 'weight_decay', 'Adam', 'SGD', 'RMSProp', 'set_hypers', 'get_hypers']
+           'adam_step', 'l2_reg', 'weight_decay', 'Adam', 'SGD', 'RMSProp', 'orthogonal', 'muon_step', 'Muon',
+           'set_hypers', 'get_hypers']
 
 # %% ../nbs/library/optimizer.ipynb #3b8eca7f
 from functools import partial
@@ -283,6 +284,62 @@ def RMSProp(params,                # as for `Optimizer`
     "Steps divided by the usual size of each gradient: `torch.optim.RMSprop` under the names of this course."
     groups = _groups(params, mom='momentum', sqr_mom='alpha', **_decay_name(decouple_wd))
     return _own_decay(_RMSProp, groups, wd, decouple_wd, lr=lr, alpha=sqr_mom, eps=eps, momentum=mom, foreach=True)
+
+# %% ../nbs/library/optimizer.ipynb #a040adb4
+def orthogonal(x,          # a matrix: rows × columns
+               rounds:int=5, # of the polynomial (Newton and Schulz); more bring no more than 0.7 to 1.2
+              ):           # a matrix of the same shape, bfloat16
+    "The directions of `x`, all about equally strong: singular values near 1 (K. Jordan and others, 2024)."
+    tall = len(x) > x.shape[1]
+    x = (x.T if tall else x).bfloat16()
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(rounds): # 3.4445 x - 4.775 x xT x + 2.0315 x xT x xT x
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.775, alpha=2.0315), x, beta=3.4445)
+    return x.T if tall else x
+
+# %% ../nbs/library/optimizer.ipynb #411f7c3b
+def _only(which, f):
+    "The step `f`, for those parameters that `which` lets through."
+    def step(p, **hypers): return f(p, **hypers) if which(p) else None
+    return step
+
+def _is_matrix(p): return p.ndim > 1
+
+def muon_step(p,               # the parameter, two dimensions or more: changed in place
+              lr:float,        # learning rate
+              mom:float,       # share of the average of gradients that is kept
+              wd:float=0.,     # decay, times the rate
+              keep_norm:bool=False, # bring the matrix to a length of √rows before
+              rounds:int=5,    # of `orthogonal`
+              grad_avg=None,   # state: the average
+              **kwargs         # ignored: hyper-parameters of other steps
+             )->dict:          # the new state
+    "Move along the orthogonal matrix nearest to the (Nesterov) average of gradients."
+    avg = torch.zeros_like(p) if grad_avg is None else grad_avg
+    avg.lerp_(p.grad, 1 - mom)
+    rows, cols = len(p), p[0].numel()
+    p.mul_(rows**.5 / p.norm().clamp(min=1e-7) if keep_norm else 1 - lr * wd)
+    step = orthogonal(p.grad.lerp(avg, mom).reshape(rows, cols), rounds)
+    p.add_(step.view(p.shape).to(p.dtype), alpha=-lr * max(1, rows / cols)**.5)
+    return {'grad_avg': avg}
+
+@partial(register, role='optimizer')
+def Muon(params,               # as for `Optimizer`
+         lr:float=.02,         # learning rate of matrices
+         mom:float=.95,        # share of the average of gradients kept each step
+         wd:float=0.,          # weight decay of matrices, decoupled
+         vector_lr:float=.1,   # rate of all else, in units of `lr`
+         sqr_mom:float=.95,    # of the averages of squares that all else needs
+         eps:float=1e-8,       # keeps their division finite
+         keep_norm:bool=False, # matrices keep a length of √rows; for nets with norms behind each
+         rounds:int=5,         # of `orthogonal`
+        )->Optimizer:
+    "Matrices take equally strong steps in all directions (K. Jordan and others, 2024), single numbers take Adam's."
+    def adam(p, lr, **hypers): return adam_step(p, lr=lr * vector_lr, **hypers)
+    single = [partial(average_grad, dampening=True), average_sqr_grad, step_stat, adam]
+    steps = [_only(_is_matrix, muon_step), *[_only(lambda p: not _is_matrix(p), f) for f in single]]
+    return Optimizer(params, steps, lr=lr, mom=mom, wd=wd, sqr_mom=sqr_mom, eps=eps, keep_norm=keep_norm, rounds=rounds)
 
 # %% ../nbs/library/optimizer.ipynb #73cde4c3
 def _set(g, name, value):

@@ -33,8 +33,8 @@ _at = (np.arange(64) - 31.5) / 32 # where the points lie, from -1 to 1
 def _waves(rng, fine):
     "A pattern of three colour waves between -1 and 1, at most `fine` radians from the centre to the border."
     out = 0
-    for down, right, shift in rng.uniform(-1, 1, (3, 3)) * [fine, fine, np.pi]: # cos(a + b), as products of rows and columns
-        a, b = down*_at[:, None] + shift, right*_at
+    for down, right, shift in rng.uniform(-1, 1, (3, 3)) * [fine, fine, np.pi]:
+        a, b = down*_at[:, None] + shift, right*_at # and cos(a + b) as products of a column and a row
         out = out + (np.cos(a)*np.cos(b) - np.sin(a)*np.sin(b))[..., None] * rng.uniform(-1, 1, 3) / 3
     return out
 
@@ -47,7 +47,7 @@ def _bar(rng):
 def draw_shape(name:str,             # one of `shapes`
                seed:int|list[int]=0, # the same seed gives the same picture
                noise:float=.06,      # deviation of the noise, 0 to 1
-               clutter:float=0.,     # strength of patterns in both colours, 0 to 1; above 0 a bar crosses every second one
+               clutter:float=0.,     # strength of the patterns, 0 to 1; above 0 every second picture has a bar
               )->Image.Image:        # 32x32, RGB
     "One shape in two colours, somewhere in the picture."
     if name not in _inside: raise ValueError(f'there is no shape {name!r}: choose from {", ".join(shapes)}')
