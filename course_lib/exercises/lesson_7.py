@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_dead_channels', 'check_died_at', 'check_activation_map', 'check_spread', 'check_epochs_in',
-           'check_pictures_needed', 'check_half_life', 'check_coupled', 'check_heated', 'check_restart_lr',
-           'check_whitened', 'check_soft_loss']
+           'check_pictures_needed', 'check_carry', 'check_fit_state', 'check_stats_in_parts', 'check_sizes',
+           'check_half_life', 'check_coupled', 'check_heated', 'check_restart_lr', 'check_whitened', 'check_soft_loss']
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #1aa70904
 from collections.abc import Callable
@@ -95,6 +95,74 @@ def check_pictures_needed(answer:Callable # your function: curve, target -> numb
         if got != right: return f'for {target} it should be {right}, not {got}: {why}'
     got = answer(dict(curve), .99)
     return 'all good' if got in (None, -1) else f'nothing reaches 0.99: None, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #c739657e
+@exercise
+def check_carry(answer:Callable # your function: rnn, x, n -> states (rows, steps, hidden numbers)
+               )->str:          # what to look at next, or 'all good'
+    "Check the exercise on a memory that is carried on."
+    rnn, sizes = torch.nn.RNN(2, 3, batch_first=True), []
+    for p in rnn.parameters(): p.data = torch.linspace(-.6, .8, p.numel()).view_as(p)
+    x = torch.arange(28.).view(2, 7, 2).sin()
+    right = rnn(x)[0]
+    handle = rnn.register_forward_hook(lambda layer, came, went: sizes.append(came[0].shape[1]))
+    try: got = torch.as_tensor(answer(rnn, x.clone(), 3))
+    finally: handle.remove()
+    if got.shape[1] == 6: return 'seven steps in threes leave one: read the narrower rest too'
+    if got.shape != right.shape:
+        return f'a state for each row and step: a shape of {tuple(right.shape)}, not {tuple(got.shape)}'
+    if not torch.allclose(got, right, atol=1e-6):
+        at = ((got - right).abs() > 1e-6).any(2).any(0).tolist().index(True)
+        return f'it differs from step {at} on (counted from 0): with which state did that part begin?'
+    return 'all good' if max(sizes, default=7) <= 3 else 'right, but read at once: at most 3 steps at a time'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #5c837aae
+@exercise
+def check_fit_state(answer:Callable # your function: h, bs -> state (1, bs, numbers)
+                   )->str:          # what to look at next, or 'all good'
+    "Check the exercise on a state that fits the batch."
+    h = (torch.ones(1, 4, 3, requires_grad=True) * 2)
+    for bs in (4, 3, 6):
+        got = answer(h, bs)
+        if got.shape != (1, bs, 3): return f'for a batch of {bs} rows: a shape of {(1, bs, 3)}, not {tuple(got.shape)}'
+        if got.requires_grad: return 'the state still has its history'
+        if bs == 4 and not torch.equal(got, h): return 'with as many rows as before, the numbers stay as they are'
+        if bs != 4 and (got != 0).any(): return f'{bs} rows after 4: other rows, so nothing is remembered; zeros'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #dbcb086c
+@exercise
+def check_stats_in_parts(answer:Callable # your function: list of tensors -> (means, deviations)
+                        )->str:          # what to look at next, or 'all good'
+    "Check the exercise on the statistics of pictures."
+    x = torch.arange(5 * 3 * 4 * 4).view(5, 3, 4, 4) * 37 % 256 // torch.tensor([1, 2, 3]).view(3, 1, 1)
+    x = x.to(torch.uint8)
+    x[0] //= 4
+    parts, f = [x[:1], x[1:5]], x.float() / 255
+    right = f.mean((0, 2, 3)), f.std((0, 2, 3), unbiased=False)
+    def listed(numbers): return [round(v, 3) for v in numbers.tolist()]
+    got = [torch.as_tensor(o).float().flatten() for o in answer([o.clone() for o in parts])]
+    if len(got) != 2 or any(len(o) != 3 for o in got): return 'give means and deviations, three numbers each'
+    if torch.allclose(got[0], right[0] * 255, rtol=1e-3): return 'bytes go from 0 to 255: divide by 255'
+    if torch.allclose(got[0], torch.stack([o.float().mean((0, 2, 3)) for o in parts]).mean(0) / 255, atol=1e-4):
+        return 'the parts have 1 and 4 pictures: a mean of their means counts the first one too much'
+    if not torch.allclose(got[0], right[0], atol=1e-3):
+        return f'the means should be {listed(right[0])}, not {listed(got[0])}'
+    if torch.allclose(got[1], right[1], rtol=5e-3): return 'all good'
+    if torch.allclose(got[1], right[1]**2, rtol=5e-3): return 'the root is missing: those are variances'
+    return f'deviations {listed(right[1])}, not {listed(got[1])}: sum the squares too'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #d897bff7
+@exercise
+def check_sizes(answer:Callable # your function: side, list of (kernel, stride, padding) -> list of sides
+               )->str:          # what to look at next, or 'all good'
+    "Check the exercise on the sizes of a convolutional net."
+    for side, layers, right in ((32, [(3, 2, 0)] * 3, [15, 7, 3]), (32, [(3, 2, 1)] * 3, [16, 8, 4]),
+                                (32, [(5, 1, 2), (3, 2, 1)], [32, 16]), (29, [(4, 3, 1), (2, 2, 0)], [10, 5])):
+        got = [int(o) for o in answer(side, list(layers))]
+        if got == [side, *right]: return 'only the sides after the layers, not the one before'
+        if got != right: return f'{side} points, layers {layers}: {right}, not {got}'
+    return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #2888a54d
 @exercise
