@@ -9,7 +9,6 @@ __all__ = ['cell_layers', 'char_config', 'WeightDropGRU', 'WeightDropRNN', 'Char
 import math
 from collections import Counter, defaultdict
 
-import pandas as pd
 import torch
 from torch import nn
 
@@ -83,6 +82,7 @@ def char_dls(text:str,         # the whole text
              path='.',         # folder for models
             )->TextDataLoaders:
     "Loaders for a model of characters: the beginning trains, the end validates."
+    import pandas as pd
     for name, n in dict(bs=bs, seq_len=seq_len, val_bs=val_bs).items():
         if n < 1: raise ValueError(f'{name} is {n}: it should be 1 or more')
     if not 0 < share < 1: raise ValueError(f'share is {share}: the part that validates lies between 0 and 1')
