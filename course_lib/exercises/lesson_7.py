@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_dead_channels', 'check_died_at', 'check_activation_map', 'check_spread', 'check_epochs_in',
-           'check_pictures_needed', 'check_carry', 'check_fit_state', 'check_stats_in_parts', 'check_sizes',
-           'check_half_life', 'check_coupled', 'check_heated', 'check_restart_lr', 'check_whitened', 'check_soft_loss']
+           'check_pictures_needed', 'check_same_size_block', 'check_count_bottleneck', 'check_carry', 'check_fit_state',
+           'check_stats_in_parts', 'check_sizes', 'check_half_life', 'check_coupled', 'check_heated',
+           'check_restart_lr', 'check_whitened', 'check_soft_loss']
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #1aa70904
 from collections.abc import Callable
@@ -95,6 +96,38 @@ def check_pictures_needed(answer:Callable # your function: curve, target -> numb
         if got != right: return f'for {target} it should be {right}, not {got}: {why}'
     got = answer(dict(curve), .99)
     return 'all good' if got in (None, -1) else f'nothing reaches 0.99: None, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #b478a016
+@exercise
+def check_same_size_block(answer:Callable # your function: layer, activations -> activations
+                         )->str: # what to look at next, or 'all good'
+    "Check the exercise on the sum that must fit."
+    x, calls = torch.arange(16.).view(1, 4, 2, 2), []
+    def triple(x): calls.append(1); return 3 * x
+    got = answer(triple, x)
+    if len(calls) > 1: return f'f is called once, not {len(calls)} times: it may be large, or draw random numbers'
+    if torch.equal(got, 3 * x): return 'the shapes are the same, so x belongs to it: x + f(x)'
+    if not torch.equal(got, 4 * x): return 'for f(x) = 3x the sum is 4x'
+    for name, f in (('one channel', lambda x: x[:, :1]), ('half the side', lambda x: x[..., :1, :1]), ('two channels', lambda x: x[:, :2])):
+        try: got = answer(f, x)
+        except RuntimeError: return f'{name} comes out, x does not fit: f(x) alone, not an error'
+        if not torch.equal(got, f(x)): return f'{name} comes out: f(x) alone; a sum would be broadcast without a word'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #6eb61f05
+@exercise
+def check_count_bottleneck(answer:Callable # your function: channels outside, how many times fewer inside -> parameters
+                          )->str: # what to look at next, or 'all good'
+    "Check the exercise on the parameters of a bottleneck."
+    for n, k in ((16, 4), (256, 4), (64, 2)):
+        m = n // k
+        convs, norms = n*m + 9*m*m + m*n, 2 * (m + m + n)
+        got = answer(n, k)
+        if got == convs: return 'the convolutions are right; each norm has two numbers a channel'
+        if got == convs + norms // 2: return 'a norm has a multiplier and a shift: two numbers a channel'
+        if got == convs + 6 * n: return 'two of the three norms stand inside, on n / k channels'
+        if got != convs + norms: return f'n={n}, k={k}: {convs} in convolutions and {norms} in norms, not {got}'
+    return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #c739657e
 @exercise
