@@ -125,13 +125,13 @@ def fit_rung(dls,          # of `small_pictures`
     learn.fit_one_cycle(epochs, lr or usual)
     return learn
 
-# %% ../../nbs/library/apps/cifar10.ipynb #9d2c56d6
+# %% ../../nbs/library/apps/cifar10.ipynb #b13b4bc0
 lesson = 7   # which lesson teaches this: the command asks
 
 def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a folder of `train` and `test`
           rung:str='fast',     # fc, conv, batchnorm, deep, resnet, wide or fast
           epochs:int=None,     # passes through the training pictures (default 8; fc and conv 4)
-          bs:int=None,         # pictures a batch (default 256; fast 500, or less with few pictures)
+          bs:int=None,         # pictures a batch (default 256, fast 500; fewer where an epoch would have less than 40)
           lr:float=None,       # highest learning rate (default: the rung's own)
           seed:int=0,          # the same seed gives the same numbers
           out:str=None,        # folder for model and page; by default nothing is written
@@ -146,6 +146,7 @@ def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a f
     set_seed(seed)
     fast = rung == 'fast'
     dls = small_pictures(path, bs or (500 if fast else 256), 2 if fast else 4, fast)
+    if bs is None: dls.train.bs = min(dls.train.bs, max(32, len(dls.train_ds) // 40))
     learn = fit_rung(dls, rung, epochs, lr)
     return _judged(learn, Result('cifar10', str(data), {}, {}, 0, settings, learn=learn), path, start, out)
 
