@@ -3,6 +3,8 @@ import pytest
 
 from course_lib.apps.nietzsche import train
 
+pytestmark = pytest.mark.slow   # two minutes
+
 
 @pytest.fixture(scope='module')
 def result(): return train('sample', chars=0)
