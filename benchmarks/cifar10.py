@@ -18,7 +18,7 @@ spec = dict(
                   linear=dict(text='accuracy of a linear layer', better='high', quality=True),
                   parameters=dict(text='parameters', better='low', quality=True),
                   seconds=dict(text='seconds, pictures to trained net', better='low')),
-    ratios=[], rounds=1, threads=2, data='real')
+    ratios=[], rounds=1, threads=1, data='real')
 
 
 def rung(args, name, *more):
