@@ -185,9 +185,9 @@ def _predict_table(model, files, out, keep, **how):
     return dict(rows=n, predictions=json.loads(first.head(5).to_json(orient='records', date_format='iso')), out=out)
 
 # %% ../nbs/library/cli.ipynb #f1df68f7
-def generate(model:str,             # a language model that `course_lib train text` or `imdb` saved: lm.pkl
+def generate(model:str,             # a language model: lm.pkl of `train text` or `imdb`, model.pkl of `nietzsche`
              prompt:str,            # how the text begins
-             words:int=50,          # words to add
+             words:int=50,          # words to add (of a model of letters: characters)
              temperature:float=0.7, # below 1 more careful, above 1 bolder; 0: always the likeliest word
              top_k:int=None,        # only among so many of the likeliest words
              min_p:float=None,      # only among words that are at least so likely

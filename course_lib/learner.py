@@ -353,6 +353,9 @@ def explained(e:Exception, # what went wrong
     if 'device-side assert' in text:
         return RuntimeError('The GPU stopped at an index that is out of range: most often a target that is '
         'no class of the model. Run one batch with device="cpu", which names it.')
+    if 'more than 1 value per channel' in text:
+        return ValueError('A batch norm got a single number for each channel, which has no spread. Take another bs '
+            '(the last batch holds what is left over), drop_last=True for the training loader, or larger pictures.')
     if not (len(yb) == 1 and all(isinstance(o, torch.Tensor) for o in (pred, *yb)) and pred.ndim > 1): return None
     y, n = yb[0], pred.shape[1]
     about_classes = isinstance(e, IndexError) or any(w in text for w in ('target', 'class', 'bounds'))

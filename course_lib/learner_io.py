@@ -593,10 +593,11 @@ def _no_loss(*args):
 # %% ../nbs/library/learner_io.ipynb #c59a60ac
 _args, _metrics = ('lr', 'wd', 'wd_bn_bias', 'train_bn', 'moms'), ('metric', 'metric function', 'function')
 _homes = '''losses metrics layers learner transform data.core data.transforms data.load
-    vision.core vision.augment vision.data vision.models vision.learner vision.efficientnet vision.resnet vision.fast_net
+    vision.core vision.augment vision.data vision.models vision.learner vision.efficientnet
+    vision.resnet vision.fast_net
     tabular.core tabular.data tabular.procs tabular.model tabular.learner tabular.prepare tabular.reading
     tabular.ensemble
-    callback.rnn text.core text.data text.models.core text.models.awdlstm text.learner
+    callback.rnn text.core text.data text.models.core text.models.awdlstm text.models.chars text.learner
     collab collab.data collab.model collab.learner collab.implicit collab.cold
     apps.table apps.dogscats apps.planet apps.text_and_table'''.split()
 _keys = set('kind learner dls model loss cbs precision args metrics n_inp modules same'.split())

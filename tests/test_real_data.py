@@ -45,3 +45,11 @@ def test_movielens():
     result = train('real', epochs=3, bs=256)
     assert result.metrics['mse'] < min(.72, result.baselines['biases alone']['mse'] - .03), result.summary()
     assert len(result.recommended) == len(result.alike) == 10
+
+
+def test_nietzsche():
+    "Letters of a real book, a small net and four passes: below counting, which is good at it."
+    from course_lib.apps.nietzsche import train
+    result = train('real', 'lstm', epochs=4, n_hid=256, drop=.3, lr=1e-2, bs=32, chars=0)
+    counts = next(v['nats'] for k, v in result.baselines.items() if k.startswith('counts'))
+    assert result.metrics['nats'] < 1.485 < counts < 1.5, result.summary()

@@ -17,8 +17,8 @@ lessons = {
     '3_multi_label': ('3 · Several labels', 'The same in Keras; convolution, softmax and cross entropy by hand; satellite tags'),
     '4_tables_and_text': ('4 · Tables and texts', 'Who earns well? What will be sold? What is the next word, and is this review for or against?'),
     '5_collaborative_filtering': ('5 · Recommendations', 'Films in three lines; factorisation, the training loop and optimizers by hand'),
-    '6_embeddings_and_rnns': ('6 · Reading embeddings', 'What the numbers know of films and of shops'),
-    '7_resnets_from_scratch': ('7 · Inside a net', 'Hooks, activation maps, and a body of our own'),
+    '6_embeddings_and_rnns': ('6 · Embeddings and RNNs', 'What the numbers know; descent, autograd and an RNN from nothing'),
+    '7_resnets_from_scratch': ('7 · ResNets from scratch', 'Gates that remember, small pictures rung by rung, inside a net'),
     '8_scaling_up': ('8 · Measuring', 'How we measure, so that a number on a page can be believed'),
 }
 _directive = re.compile(r'^\s*#\|\s*([\w-]+)\s*:?\s*(.*?)\s*$')

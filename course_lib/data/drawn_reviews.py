@@ -25,6 +25,7 @@ class Grammar:
             total = sum(alternatives.values())
             self.rules[symbol] = [(w / total, re.findall(r'{[^}]+}|[^{} ]+', a)) for a, w in alternatives.items()]
         self.weights = {k: [p for p, _ in v] for k, v in self.rules.items()}
+        self.entropy, self.length = lru_cache(None)(self.entropy), lru_cache(None)(self.length) # each worked out once
 
     def write(self, rng, symbol:str)->tuple: # `random.Random`; what to write -> (list of tokens, nats)
         "A text for `symbol`, and how surprising it is."
@@ -41,9 +42,9 @@ class Grammar:
         "How surprising a text for `symbol` is on average."
         return sum(p * (-math.log(p) + sum(self.entropy(o[1:-1]) for o in parts if o[0] == '{'))
                    for p, parts in self.rules[symbol])
-    def length(self, symbol:str)->float: # tokens
-        "How long it is on average."
-        return sum(p * sum(self.length(o[1:-1]) if o[0] == '{' else 1 for o in parts)
+    def length(self, symbol:str, size=None)->float: # what to write; what each token adds (default: 1) -> their sum
+        "How long it is on average: in tokens, or in whatever `size` counts."
+        return sum(p * sum(self.length(o[1:-1], size) if o[0] == '{' else size(o) if size else 1 for o in parts)
                    for p, parts in self.rules[symbol])
 
 def zipf(words:str)->dict: # words, the most frequent first

@@ -25,7 +25,7 @@ _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules o
                 adult='course_lib.data.drawn_adult', rossmann='course_lib.data.drawn_sales',
                 **dict.fromkeys(('movielens', 'ml_sample', 'ml_100k'), 'course_lib.data.drawn_ratings'),
                 **dict.fromkeys(('imdb', 'imdb_sample', 'reviews_tabular'), 'course_lib.data.drawn_reviews'),
-                arxiv='course_lib.data.drawn_abstracts')
+                arxiv='course_lib.data.drawn_abstracts', nietzsche='course_lib.data.drawn_letters')
 
 def register_sample(name:str,        # what `make_sample` and the entries of `URLs` call it
                     version:int=1,   # raise it when the same arguments make other files

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_divisive', 'check_nearest', 'check_agreement', 'check_embedded', 'check_absolute_slopes',
-           'check_shuffled_batches', 'check_quotient', 'check_jacobian']
+           'check_shuffled_batches', 'check_quotient', 'check_jacobian', 'check_one_matrix', 'check_windows',
+           'check_loss_by_place', 'check_clip_all']
 
 # %% ../../nbs/library/exercises/lesson_6.ipynb #0ff33485
 from collections.abc import Callable
@@ -161,3 +162,79 @@ def check_jacobian(answer:Callable # your function: (f, x, h) -> array of output
         if np.allclose(got, right, atol=1e-2): return f'off by {abs(got - right).max():.0e}: step to both sides'
         return f'{n}: {right.tolist()}, not {got.round(3).tolist()}'
     return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_6.ipynb #a86ff40f
+@exercise
+def check_one_matrix(answer:Callable # your function: w_ih, w_hh, b_ih, b_hh -> (w, b)
+                    )->str:          # what to look at next, or 'all good'
+    "Check the exercise on input and state side by side."
+    rnn = torch.nn.RNN(3, 2)
+    parts = [torch.tensor([[1., 2., 3.], [4., 5., 6.]]), torch.tensor([[.1, .2], [.3, .4]]),
+             torch.tensor([.5, -.5]), torch.tensor([.25, 0.])]
+    got = answer(*(o.clone() for o in parts))
+    if not isinstance(got, (tuple, list)) or len(got) != 2: return 'give two things: the matrix and the bias'
+    w, b = map(torch.as_tensor, got)
+    if w.shape != (2, 5): return f'3 numbers of x and 2 of h on 2 hidden ones: a matrix of 2 × 5, not {tuple(w.shape)}'
+    if torch.equal(w, torch.cat([parts[1], parts[0]], 1)):
+        return 'x stands first in the row: the matrix of x, then that of h'
+    if torch.equal(b, parts[2]) or torch.equal(b, parts[3]): return 'each matrix has a bias, and both are added'
+    with torch.no_grad():
+        for p, value in zip(rnn.parameters(), parts): p.copy_(value)
+        x, h = torch.tensor([[.1, -.2, .05]]), torch.tensor([[.3, -.4]])
+        right, mine = rnn(x[None], h[None])[0][0], torch.tanh(torch.cat([x, h], 1) @ w.T + b)
+    if torch.allclose(right, mine, atol=1e-6): return 'all good'
+    right, mine = ([round(v, 3) for v in o[0].tolist()] for o in (right, mine))
+    return f'for one step nn.RNN says {right}, yours {mine}'
+
+# %% ../../nbs/library/exercises/lesson_6.ipynb #2679d3cb
+@exercise
+def check_windows(answer:Callable # your function: ids, n, step -> (windows, what follows each)
+                 )->str:          # what to look at next, or 'all good'
+    "Check the exercise on windows of a text."
+    for length, n, step in ((10, 3, 1), (10, 3, 3), (9, 3, 3), (12, 4, 2), (6, 5, 1)):
+        ids, starts = torch.arange(length) + 50, range(0, length - n, step)
+        (x, y), case = answer(ids.clone(), n, step), f'{length} numbers, n={n}, step={step}'
+        if len(x) > len(y): return f'{case}: nothing follows the last of your {len(x)} windows'
+        if tuple(x.shape) != (len(starts), n):
+            return f'{case}: {len(starts)} windows of {n}, not a shape of {tuple(x.shape)}'
+        if x.tolist() != [ids[s:s + n].tolist() for s in starts]: return f'{case}: the windows begin at {[*starts]}'
+        if list(y) != [ids[s + n] for s in starts]:
+            return f'{case}: what follows is {[int(ids[s + n]) for s in starts]}, not {[int(o) for o in y]}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_6.ipynb #6daf4e26
+@exercise
+def check_loss_by_place(answer:Callable # your function: scores, targets -> a loss for each place
+                       )->str:          # what to look at next, or 'all good'
+    "Check the exercise on the loss at each place."
+    scores = torch.arange(24.).view(2, 3, 4).sin() * 3
+    targets = torch.tensor([[0, 1, 3], [2, 2, 0]])
+    losses = -scores.log_softmax(2).gather(2, targets[..., None])[..., 0]
+    got = torch.as_tensor(answer(scores.clone(), targets.clone())).float()
+    if got.shape == (): return 'one number for each of the 3 places, not one for all'
+    if got.shape == (2,): return 'that is one number a row: take the mean over the rows, not over the places'
+    if got.shape != (3,): return f'one number for each of the 3 places, not a shape of {tuple(got.shape)}'
+    if torch.allclose(got, losses.mean(0), atol=1e-5): return 'all good'
+    if torch.allclose(got, losses.sum(0), atol=1e-5): return 'the mean over the rows, not their sum'
+    right, got = ([round(v, 3) for v in o.tolist()] for o in (losses.mean(0), got))
+    return f'here it should be {right}, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_6.ipynb #065b306e
+@exercise
+def check_clip_all(answer:Callable # your function: list of gradients, limit -> list of gradients
+              )->str:          # what to look at next, or 'all good'
+    "Check the exercise on clipping."
+    grads = [torch.tensor([3., 0.]), torch.tensor([[0.], [4.]])] # together 5 long
+    given = [g.clone() for g in grads]
+    got = [torch.as_tensor(o) for o in answer(given, 1.)]
+    if [g.shape for g in got] != [g.shape for g in grads]:
+        return 'give as many gradients as you got, of the same shapes'
+    if not all(map(torch.equal, given, grads)): return 'the gradients that came in are changed: make new ones'
+    if torch.allclose(got[0], torch.tensor([1., 0.])) and torch.allclose(got[1], torch.tensor([[0.], [1.]])):
+        return 'one length for all together: clipped one by one, the direction changes'
+    if not all(torch.allclose(a, b / 5) for a, b in zip(got, grads)):
+        found = f'{got[0][0]:.2f} and {got[1][1, 0]:.2f}'
+        return f'3 and 4 are together 5 long, so for a limit of 1 they become 0.6 and 0.8, not {found}'
+    got = list(answer([g.clone() for g in grads], 10.))
+    if all(map(torch.equal, got, grads)): return 'all good'
+    return 'gradients of length 5 stay as they are for a limit of 10'

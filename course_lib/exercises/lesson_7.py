@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['check_dead_channels', 'check_died_at', 'check_activation_map', 'check_spread', 'check_epochs_in',
-           'check_pictures_needed', 'check_same_size_block', 'check_count_bottleneck']
+           'check_pictures_needed', 'check_same_size_block', 'check_count_bottleneck', 'check_carry', 'check_fit_state',
+           'check_stats_in_parts', 'check_sizes', 'check_half_life', 'check_coupled', 'check_heated',
+           'check_restart_lr', 'check_whitened', 'check_soft_loss']
 
 # %% ../../nbs/library/exercises/lesson_7.ipynb #1aa70904
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 
 from .core import exercise
 
@@ -126,3 +129,161 @@ def check_count_bottleneck(answer:Callable # your function: channels outside, ho
         if got == convs + 6 * n: return 'two of the three norms stand inside, on n / k channels'
         if got != convs + norms: return f'n={n}, k={k}: {convs} in convolutions and {norms} in norms, not {got}'
     return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #c739657e
+@exercise
+def check_carry(answer:Callable # your function: rnn, x, n -> states (rows, steps, hidden numbers)
+               )->str:          # what to look at next, or 'all good'
+    "Check the exercise on a memory that is carried on."
+    rnn, sizes = torch.nn.RNN(2, 3, batch_first=True), []
+    for p in rnn.parameters(): p.data = torch.linspace(-.6, .8, p.numel()).view_as(p)
+    x = torch.arange(28.).view(2, 7, 2).sin()
+    right = rnn(x)[0]
+    handle = rnn.register_forward_hook(lambda layer, came, went: sizes.append(came[0].shape[1]))
+    try: got = torch.as_tensor(answer(rnn, x.clone(), 3))
+    finally: handle.remove()
+    if got.shape[1] == 6: return 'seven steps in threes leave one: read the narrower rest too'
+    if got.shape != right.shape:
+        return f'a state for each row and step: a shape of {tuple(right.shape)}, not {tuple(got.shape)}'
+    if not torch.allclose(got, right, atol=1e-6):
+        at = ((got - right).abs() > 1e-6).any(2).any(0).tolist().index(True)
+        return f'it differs from step {at} on (counted from 0): with which state did that part begin?'
+    return 'all good' if max(sizes, default=7) <= 3 else 'right, but read at once: at most 3 steps at a time'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #5c837aae
+@exercise
+def check_fit_state(answer:Callable # your function: h, bs -> state (1, bs, numbers)
+                   )->str:          # what to look at next, or 'all good'
+    "Check the exercise on a state that fits the batch."
+    h = (torch.ones(1, 4, 3, requires_grad=True) * 2)
+    for bs in (4, 3, 6):
+        got = answer(h, bs)
+        if got.shape != (1, bs, 3): return f'for a batch of {bs} rows: a shape of {(1, bs, 3)}, not {tuple(got.shape)}'
+        if got.requires_grad: return 'the state still has its history'
+        if bs == 4 and not torch.equal(got, h): return 'with as many rows as before, the numbers stay as they are'
+        if bs != 4 and (got != 0).any(): return f'{bs} rows after 4: other rows, so nothing is remembered; zeros'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #dbcb086c
+@exercise
+def check_stats_in_parts(answer:Callable # your function: list of tensors -> (means, deviations)
+                        )->str:          # what to look at next, or 'all good'
+    "Check the exercise on the statistics of pictures."
+    x = torch.arange(5 * 3 * 4 * 4).view(5, 3, 4, 4) * 37 % 256 // torch.tensor([1, 2, 3]).view(3, 1, 1)
+    x = x.to(torch.uint8)
+    x[0] //= 4
+    parts, f = [x[:1], x[1:5]], x.float() / 255
+    right = f.mean((0, 2, 3)), f.std((0, 2, 3), unbiased=False)
+    def listed(numbers): return [round(v, 3) for v in numbers.tolist()]
+    got = [torch.as_tensor(o).float().flatten() for o in answer([o.clone() for o in parts])]
+    if len(got) != 2 or any(len(o) != 3 for o in got): return 'give means and deviations, three numbers each'
+    if torch.allclose(got[0], right[0] * 255, rtol=1e-3): return 'bytes go from 0 to 255: divide by 255'
+    if torch.allclose(got[0], torch.stack([o.float().mean((0, 2, 3)) for o in parts]).mean(0) / 255, atol=1e-4):
+        return 'the parts have 1 and 4 pictures: a mean of their means counts the first one too much'
+    if not torch.allclose(got[0], right[0], atol=1e-3):
+        return f'the means should be {listed(right[0])}, not {listed(got[0])}'
+    if torch.allclose(got[1], right[1], rtol=5e-3): return 'all good'
+    if torch.allclose(got[1], right[1]**2, rtol=5e-3): return 'the root is missing: those are variances'
+    return f'deviations {listed(right[1])}, not {listed(got[1])}: sum the squares too'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #d897bff7
+@exercise
+def check_sizes(answer:Callable # your function: side, list of (kernel, stride, padding) -> list of sides
+               )->str:          # what to look at next, or 'all good'
+    "Check the exercise on the sizes of a convolutional net."
+    for side, layers, right in ((32, [(3, 2, 0)] * 3, [15, 7, 3]), (32, [(3, 2, 1)] * 3, [16, 8, 4]),
+                                (32, [(5, 1, 2), (3, 2, 1)], [32, 16]), (29, [(4, 3, 1), (2, 2, 0)], [10, 5])):
+        got = [int(o) for o in answer(side, list(layers))]
+        if got == [side, *right]: return 'only the sides after the layers, not the one before'
+        if got != right: return f'{side} points, layers {layers}: {right}, not {got}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #2888a54d
+@exercise
+def check_half_life(answer:Callable # your function: share kept at each character -> characters
+                   )->str: # what to look at next, or 'all good'
+    "Check the exercise on how long a memory lasts."
+    got = float(answer(.5))
+    if abs(got - 1) > 1e-6: return f'a gate of 0.5 halves it with the first character: 1, not {got:.3f}'
+    got = float(answer(.9))
+    if abs(got - .152) < .001: return 'turned upside down: log of a half over log of keep'
+    if abs(got - 6.5788) > .01: return f'0.9 to the power of 6.58 is a half; yours is {got:.3f}'
+    got = float(answer(1.))
+    return 'all good' if got == float('inf') else f'a gate of 1 keeps it for ever: inf, not {got}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #83cd798a
+@exercise
+def check_coupled(answer:Callable # your function: cell, keep, new, show -> hidden state, cell
+                 )->str: # what to look at next, or 'all good'
+    "Check the exercise on an LSTM with one gate fewer."
+    c, keep, new, show = torch.tensor([[2., -1., .5]]), torch.tensor([[.75, 1., 0.]]), torch.tensor([[-1., .3, .8]]), .5
+    got = answer(c, keep, new, show)
+    if not isinstance(got, (tuple, list)) or len(got) != 2: return 'two things: the hidden state and the cell'
+    h, cell = got
+    right = keep * c + (1 - keep) * new
+    if torch.allclose(cell, keep * new + (1 - keep) * c):
+        return 'the other way round: keep is the share of the old cell'
+    if not torch.allclose(cell, right): return f'the cell should be {right[0].tolist()}, not {cell[0].tolist()}'
+    if torch.allclose(h, show * right): return 'the cell is shown through a tanh'
+    if not torch.allclose(h, show * right.tanh()): return 'the cell is right; the hidden state is show × tanh of it'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #5641ce91
+@exercise
+def check_heated(answer:Callable # your function: chances, temperature -> chances
+                )->str: # what to look at next, or 'all good'
+    "Check the exercise on temperature."
+    p = torch.tensor([.64, .32, .04])
+    got = answer(p, .5)
+    if abs(got.sum().item() - 1) > 1e-5: return f'chances add up to 1; yours add up to {got.sum().item():.3f}'
+    right = p ** 2 / (p ** 2).sum()
+    close = lambda other: torch.allclose(got, other, atol=1e-4)
+    if close(p ** .5 / (p ** .5).sum()): return 'the power is 1 / temperature: below 1 it sharpens'
+    if close((p / .5).softmax(0)): return 'p is no score: take its logarithm first, or a power of it'
+    if not close(right): return f'at 0.5 chances are squared: {right[0]:.3f} for the first, not {got[0]:.3f}'
+    return 'all good' if torch.allclose(answer(p, 1.), p, atol=1e-5) else 'a temperature of 1 changes nothing'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #e44007eb
+@exercise
+def check_restart_lr(answer:Callable # your function: step, lr, first, mult -> rate
+                    )->str: # what to look at next, or 'all good'
+    "Check the exercise on warm restarts."
+    got = [float(answer(step, .1, 4, 2)) for step in (0, 2, 4, 8, 12)]
+    if abs(got[0] - .1) > 1e-6: return f'the first batch has the full rate 0.1, not {got[0]:.4f}'
+    if abs(got[1] - .05) > 1e-6: return f'in the middle of a cycle it is half the rate: 0.05, not {got[1]:.4f}'
+    if abs(got[2] - .1) > 1e-6: return f'batch 4 begins the second cycle: 0.1 again, not {got[2]:.4f}'
+    if abs(got[3] - .1) < 1e-6: return 'the second cycle has 8 batches: batch 8 stands in its middle'
+    if abs(got[3] - .05) > 1e-6: return f'batch 8 is the middle of the second cycle: 0.05, not {got[3]:.4f}'
+    return 'all good' if abs(got[4] - .1) < 1e-6 else f'batch 12 begins the third cycle: 0.1, not {got[4]:.4f}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #cd34c624
+@exercise
+def check_whitened(answer:Callable # your function: table -> table of the same shape
+                  )->str: # what to look at next, or 'all good'
+    "Check the exercise on whitening."
+    rows = torch.Generator().manual_seed(0)
+    mix = torch.tensor([[2., 0., 0.], [1.5, .5, 0.], [1., 1., .2]])
+    x = torch.randn(500, 3, generator=rows) @ mix.T + torch.tensor([5., -1., 2.])
+    got = answer(x.clone())
+    if tuple(got.shape) != (500, 3): return f'the table should keep its shape (500, 3), not become {tuple(got.shape)}'
+    if got.mean(0).abs().max() > .01: return 'subtract the mean of each column first'
+    spread = got.T @ got / len(got)
+    if (spread.diagonal() - 1).abs().max() > .05:
+        return f'each column should have variance 1, yours have {[round(v, 2) for v in spread.diagonal().tolist()]}'
+    worst = (spread - spread.diagonal().diag()).abs().max()
+    return 'all good' if worst < .05 else f'two columns still vary together: correlation {worst:.2f}'
+
+# %% ../../nbs/library/exercises/lesson_7.ipynb #12bd586f
+@exercise
+def check_soft_loss(answer:Callable # your function: scores, number of the right class, eps -> number
+                   )->str: # what to look at next, or 'all good'
+    "Check the exercise on label smoothing."
+    scores = torch.tensor([2., 0., -1., .5])
+    def theirs(eps): return F.cross_entropy(scores[None], torch.tensor([3]), label_smoothing=eps).item()
+    plain, soft = float(answer(scores.clone(), 3, 0.)), float(answer(scores.clone(), 3, .4))
+    if abs(plain - theirs(0.)) > 1e-3: return f'eps=0 is the usual cross entropy, {theirs(0.):.3f}, not {plain:.3f}'
+    if abs(soft - plain) < 1e-6: return 'eps changes nothing in your loss'
+    if abs(soft - .6 * plain) < 1e-3: return 'the other classes, and the right one, get eps / n each'
+    shared = -(.4 / 3 * (scores.log_softmax(-1).sum() - scores.log_softmax(-1)[3]) + .6 * scores.log_softmax(-1)[3])
+    if abs(soft - shared.item()) < 1e-3: return 'eps is spread over all classes, the right one included'
+    return 'all good' if abs(soft - theirs(.4)) < 1e-3 else f'with eps=.4 it is {theirs(.4):.3f}, not {soft:.3f}'

@@ -21,7 +21,7 @@ from ..callback.rnn import rnn_cbs
 from ..data.external import URLs, sample_mode, untar_data
 from ..learner import Learner
 from ..learner_io import check_fit, model_file, read_tensors, refusals, write_tensors
-from .core import BOS, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
+from .core import BOS, CharTokenizer, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 from .data import LMTensorText
 from .models.awdlstm import AWD_LSTM
 from .models.core import LMCrossEntropy, get_language_model, get_text_classifier
@@ -262,8 +262,13 @@ def predict(self:LMLearner,
     dl = self.dls.train
     if dl.backwards: raise ValueError('this model reads backwards: it could only write what comes before')
     self._ready()
-    words = dl.numericalize(dl.tokenizer(text)).to(self.device)
-    never = [i for i, w in enumerate(self.vocab) if w == PAD or no_unk and w == UNK]
+    letters = isinstance(dl.tokenizer.tok, CharTokenizer)
+    tokens = dl.tokenizer(text)
+    if not tokens: raise ValueError('the prompt is empty: this model needs a beginning, give it a character or more')
+    if letters and (lost := sorted(set(tokens) - set(self.vocab))): raise ValueError(
+        f'the prompt has {", ".join(map(repr, lost))}, which never stood in the training text: leave it out')
+    words = dl.numericalize(tokens).to(self.device)
+    never = [i for i, w in enumerate(self.vocab) if w == PAD or no_unk and w == UNK or letters and len(w) > 1]
     with self.asked() as model, torch.no_grad():
         raw, state = self.reader.step(words[None].as_subclass(torch.Tensor))
         found = []
@@ -272,7 +277,7 @@ def predict(self:LMLearner,
             found.append(choose(scores, temperature, top_k, min_p, never))
             raw, state = self.reader.step(words.new_tensor([[found[-1]]]).as_subclass(torch.Tensor), state)
     said = dl.tokenizer.decodes(decoder([self.vocab[i] for i in found if self.vocab[i] not in (BOS, PAD)]))
-    return f'{text.rstrip()} {said}'.lstrip()
+    return text + said if letters else f'{text.rstrip()} {said}'.lstrip()
 
 # %% ../../nbs/library/text/learner.ipynb #5e216dc7
 def text_classifier_learner(dls,                   # `TextDataLoaders` with classes or numbers

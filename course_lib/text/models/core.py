@@ -113,7 +113,8 @@ def get_language_model(arch,               # a class such as `AWD_LSTM`
     config, output_p = _settings(arch.config_lm, config, drop_mult)
     tie, bias = config.pop('tie_weights'), config.pop('out_bias')
     encoder = arch(vocab_sz, **config)
-    decoder = LinearDecoder(vocab_sz, config['emb_sz'], output_p, encoder.encoder if tie else None, bias)
+    n_out = getattr(encoder, 'n_out', config['emb_sz']) # numbers that the reader writes for each place
+    decoder = LinearDecoder(vocab_sz, n_out, output_p, encoder.encoder if tie else None, bias)
     return SequentialRNN(encoder, decoder)
 
 def _settings(usual, chosen, drop_mult):
