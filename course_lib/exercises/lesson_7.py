@@ -108,7 +108,9 @@ def check_same_size_block(answer:Callable # your function: layer, activations ->
     if len(calls) > 1: return f'f is called once, not {len(calls)} times: it may be large, or draw random numbers'
     if torch.equal(got, 3 * x): return 'the shapes are the same, so x belongs to it: x + f(x)'
     if not torch.equal(got, 4 * x): return 'for f(x) = 3x the sum is 4x'
-    for name, f in (('one channel', lambda x: x[:, :1]), ('half the side', lambda x: x[..., :1, :1]), ('two channels', lambda x: x[:, :2])):
+    smaller = {'one channel': lambda x: x[:, :1], 'one point': lambda x: x[..., :1, :1],
+               'two channels': lambda x: x[:, :2]}
+    for name, f in smaller.items():
         try: got = answer(f, x)
         except RuntimeError: return f'{name} comes out, x does not fit: f(x) alone, not an error'
         if not torch.equal(got, f(x)): return f'{name} comes out: f(x) alone; a sum would be broadcast without a word'
