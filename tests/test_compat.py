@@ -343,3 +343,98 @@ csv = CollabDataLoaders.from_csv(untar_data(URLs.ML_SAMPLE)/'ratings.csv')
 ''')
     assert n['x'].shape == (512, 2) and n['y'].shape == (512, 1) and n['unknown'] == 0
     assert len(n['titles']) == 5 and isinstance(n['net'].model, n['EmbeddingNN'])
+
+
+def test_a_memory_across_batches(run):
+    "The book's chapter on a language model from scratch: numbers in words, read on from batch to batch."
+    n = run('''
+from course_lib.text.all import *
+path = untar_data(URLs.HUMAN_NUMBERS)
+lines = L(*(path/'train.txt').open()) + L(*(path/'valid.txt').open())
+tokens = L(*' . '.join(line.strip() for line in lines).split(' '))
+vocab = tokens.unique()
+ids = tokens[:12000].map({word: i for i, word in enumerate(vocab)})
+rows = L((tensor(ids[i:i+8]), tensor(ids[i+1:i+9])) for i in range(0, len(ids) - 8, 8))
+def in_turns(ds, bs=32): return L(ds[i + len(ds) // bs * j] for i in range(len(ds) // bs) for j in range(bs))
+dls = DataLoaders.from_dsets(in_turns(rows[:1200]), in_turns(rows[1200:]), bs=32, drop_last=True, shuffle=False)
+class Reader(Module):
+    def __init__(self, forgets=0):
+        self.emb, self.rnn, self.out = nn.Embedding(30, 16), nn.LSTM(16, 16, 2, batch_first=True), nn.Linear(16, 30)
+        self.out.weight, self.forgets = self.emb.weight, forgets
+        self.state = [torch.zeros(2, 32, 16) for _ in range(2)]
+    def forward(self, x):
+        raw, state = self.rnn(self.emb(x), self.state)
+        self.state = [o.detach() for o in state]
+        return self.out(raw), raw, F.dropout(raw, 0.1, self.training)
+    def reset(self):
+        self.forgets += 1
+        for o in self.state: o.zero_()
+waits = Learner(dls, Reader(), loss_func=CrossEntropyLossFlat(), cbs=[ModelResetter, RNNRegularizer(alpha=2, beta=1)])
+learn = TextLearner(dls, Reader(), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+learn.fit_one_cycle(2, 1e-2, wd=0.1)
+losses = L(learn.recorder.values).itemgot(1)
+''')
+    assert len(n['tokens']) == 63_095 and len(n['vocab']) == 30
+    assert n['learn'].model.forgets == 5   # before each training and validation, and at the end
+    assert n['losses'][1] < n['losses'][0] < 3.5
+
+
+def test_what_convolutions_do_while_they_learn(run):
+    "The book's chapter on convolutions: grey digits, own kernels, statistics of the activations."
+    n = run('''
+from course_lib.callback.hook import *
+digits = untar_data(URLs.MNIST)
+block = DataBlock((ImageBlock(cls=PILImageBW), CategoryBlock), get_items=lambda p: get_image_files(p)[::5],
+                  splitter=GrandparentSplitter('training', 'testing'), get_y=parent_label, batch_tfms=Normalize())
+dls = block.dataloaders(digits, bs=64)
+dls.show_batch(max_n=4, figsize=(3, 3))
+xb, yb = to_cpu(first(dls.valid))
+edges = F.conv2d(xb, tensor([[[[-1, -1, -1], [0, 0, 0], [1, 1, 1]]]]).float())
+show_image(edges[0, 0])
+def conv(ni, nf): return nn.Sequential(nn.Conv2d(ni, nf, 3, 2, 1), nn.ReLU(), nn.BatchNorm2d(nf))
+net = sequential(conv(1, 4), conv(4, 8), nn.Conv2d(8, 10, 7), Flatten())
+learn = Learner(dls, net, loss_func=F.cross_entropy, metrics=accuracy, cbs=ActivationStats(with_hist=True))
+text = str(learn.summary())
+learn.fit_one_cycle(1, 0.06)
+learn.recorder.plot_sched()
+for layer in (0, -2): learn.activation_stats.plot_layer_stats(layer)
+learn.activation_stats.color_dim(-2)
+hist = learn.activation_stats.hist(-4)
+''')
+    assert n['xb'].shape == (64, 1, 28, 28) and n['edges'].shape == (64, 1, 26, 26)
+    assert '64 x 4 x 14 x 14' in n['text'] and n['hist'].shape == (40, len(n['dls'].train))
+
+
+def test_own_residual_blocks_and_where_a_net_looks(run):
+    "The book's chapters on ResNets and on activation maps, with layers and hooks of one's own."
+    n = run('''
+dls = DataBlock((ImageBlock, CategoryBlock), get_items=get_image_files, splitter=GrandparentSplitter(), get_y=parent_label,
+                item_tfms=Resize(48), batch_tfms=[*aug_transforms(min_scale=0.5, size=32), Normalize.from_stats(*imagenet_stats)]
+               ).dataloaders(path, bs=16)
+class Residual(Module):
+    def __init__(self, ni, nf, stride=1):
+        self.convs = nn.Sequential(ConvLayer(ni, nf, stride=stride), ConvLayer(nf, nf, act_cls=None, norm_type=NormType.BatchZero))
+        self.match = noop if ni == nf else ConvLayer(ni, nf, 1, act_cls=None)
+        self.pool = noop if stride == 1 else nn.AvgPool2d(2, ceil_mode=True)
+    def forward(self, x): return F.relu(self.convs(x) + self.match(self.pool(x)))
+class Net(nn.Sequential):
+    def __init__(self, n_out):
+        body = nn.Sequential(ConvLayer(3, 8, stride=2), Residual(8, 16, 2), Residual(16, 16))
+        super().__init__(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), Flatten(), nn.Linear(16, n_out)))
+learn = Learner(dls, Net(dls.c), loss_func=nn.CrossEntropyLoss(), metrics=accuracy).to_fp16()
+lr = learn.lr_find(num_it=20).valley
+learn.fit_one_cycle(1, 3e-3)
+x, = first(dls.test_dl([PILImage.create(get_image_files(path)[0])]))
+kept = {}
+hooks = [learn.model[0].register_forward_hook(lambda m, i, o: kept.update(act=o.detach())),
+         learn.model[0].register_full_backward_hook(lambda m, gi, go: kept.update(grad=go[0].detach()))]
+learn.model.eval()(x)[0, 1].backward()
+for hook in hooks: hook.remove()
+cam = torch.einsum('ck,kij->cij', learn.model[1][-1].weight, kept['act'][0])
+by_gradient = (kept['grad'][0].mean((1, 2), keepdim=True) * kept['act'][0]).sum(0)
+picture = TensorImage(dls.train.decode((x,))[0][0])
+_, ax = plt.subplots()
+picture.show(ctx=ax)
+''')
+    assert n['cam'].shape == (2, 8, 8) and n['picture'].shape == (3, 32, 32) and n['picture'].max() > 1
+    n['torch'].testing.assert_close(n['by_gradient'] * 64, n['cam'][1].detach())   # after a mean, both are the same map

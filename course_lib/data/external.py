@@ -173,7 +173,7 @@ class _Texts:
         'F. Nietzsche, Beyond Good and Evil, translated by H. Zimmern', size=600901, mirror='nietzsche',
         sample='nietzsche', rows='A9')
     HUMAN_NUMBERS = DataSource(f'{_s3}sample/human_numbers.tgz',
-        'train.txt (1 to 7,999 in words), valid.txt (8,000 to 9,998)', 'none needed: facts', 'fast.ai', size=30252,
+        'train.txt (1 to 7,999 in words), valid.txt (8,001 to 9,999)', 'none needed: facts', 'fast.ai', size=30252,
         md5='8a19c3bfa2bcb08cd787e741261f3ea2', sample='human_numbers')
     WIKITEXT = DataSource(f'{_s3}nlp/wikitext-103.tgz', 'train.csv, test.csv', _wiki,
         'Merity et al., Pointer Sentinel Mixture Models, 2016', size=190200704,

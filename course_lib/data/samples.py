@@ -57,12 +57,12 @@ def in_words(n:int, # 1 to 9999
     if n >= 20: return f'{_tens[n // 10]} {_ones[n % 10]}'.strip()
     return _ones[n]
 
-@register_sample('human_numbers')
+@register_sample('human_numbers', version=2)
 def human_numbers(dest:Path,   # folder to fill
                   seed:int=42, # not used: there is nothing random here
                  ):
-    "The numbers from 1 to 7,999 (train.txt) and 8,000 to 9,998 (valid.txt), a line each."
-    for name, numbers in {'train': range(1, 8000), 'valid': range(8000, 9999)}.items():
+    "The numbers from 1 to 7,999 (train.txt) and 8,001 to 9,999 (valid.txt), a line each."
+    for name, numbers in {'train': range(1, 8000), 'valid': range(8001, 10_000)}.items():
         (Path(dest)/f'{name}.txt').write_text(''.join(f'{in_words(n)} \n' for n in numbers))
 
 # %% ../../nbs/library/data/samples.ipynb #3b337d8a
