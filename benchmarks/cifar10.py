@@ -1,6 +1,4 @@
 "The ladder of lesson 7 on CIFAR-10, through the command: from a linear layer to the fast net."
-from functools import partial
-
 from common import main, recipe
 
 spec = dict(
@@ -31,6 +29,13 @@ def rung(args, name, *more):
 def course(args, name): return rung(args, name, '--epochs', '1' if args.quick else '4')
 
 
-sides = {name: partial(rung if name == 'fast' else course, name=name) for name in spec['sides']}
+def fc(args): return course(args, 'fc')
+def conv(args): return course(args, 'conv')
+def batchnorm(args): return course(args, 'batchnorm')
+def deep(args): return course(args, 'deep')
+def resnet(args): return course(args, 'resnet')
+def wide(args): return course(args, 'wide')
+def fast(args): return rung(args, 'fast')
 
-if __name__ == '__main__': main(sides)
+
+if __name__ == '__main__': main(dict(fc=fc, conv=conv, batchnorm=batchnorm, deep=deep, resnet=resnet, wide=wide, fast=fast))

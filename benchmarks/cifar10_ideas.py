@@ -1,6 +1,5 @@
 "The fast net of lesson 7 on CIFAR-10 without one of its ideas at a time: what each is worth in a short training."
 import time
-from functools import partial
 
 from common import main
 
@@ -45,14 +44,10 @@ def with_relu(net):
             if isinstance(child, nn.GELU): setattr(part, name, nn.ReLU())
 
 
-def adam(lr):
-    from course_lib.callback import schedule  # noqa: F401 gives learners `fit_one_cycle`
-    return lambda learn, epochs: learn.fit_one_cycle(epochs, lr)
-
-
 def by_adam(args, lr):
+    from course_lib.callback import schedule  # noqa: F401 gives learners `fit_one_cycle`
     from course_lib.optimizer import Adam
-    return trained(args, fit=adam(lr), opt_func=Adam)
+    return trained(args, fit=lambda learn, epochs: learn.fit_one_cycle(epochs, lr), opt_func=Adam)
 
 
 def still(args):
@@ -63,7 +58,12 @@ def still(args):
         return trained(args, shift=0)
 
 
-sides = dict(all=trained, learnt=partial(trained, change=first_layer), relu=partial(trained, change=with_relu), hard=partial(trained, smooth=0.),
-             chance=partial(trained, turns=False), still=still, adam=partial(by_adam, lr=5e-3))
+def all(args): return trained(args)
+def learnt(args): return trained(args, change=first_layer)
+def relu(args): return trained(args, change=with_relu)
+def hard(args): return trained(args, smooth=0.)
+def chance(args): return trained(args, turns=False)
+def adam(args): return by_adam(args, 5e-3)
 
-if __name__ == '__main__': main(sides)
+
+if __name__ == '__main__': main(dict(all=all, learnt=learnt, relu=relu, hard=hard, chance=chance, still=still, adam=adam))
