@@ -202,6 +202,9 @@ def generate(model:str,             # a language model: lm.pkl of `train text` o
 # %% ../nbs/library/cli.ipynb #828af904
 commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict, 'generate': generate}
 
+def _told(doc): # argparse fills in what stands after a %
+    return dict(help=doc.replace('%', '%%'), description=doc.replace('%', '%%'))
+
 def _finish(parser, run):
     "The two options that every command has."
     parser.add_argument('--json', action='store_true', help='print the facts as one JSON object on the last line')
@@ -215,13 +218,13 @@ def make_parser(argv:list[str] # words of the command line: only the application
     top = Parser(prog='course_lib', description=about)
     subs = top.add_subparsers(metavar='COMMAND', required=True)
     for name, f in commands.items():
-        sub = subs.add_parser(name, help=f.__doc__, description=f.__doc__)
+        sub = subs.add_parser(name, **_told(f.__doc__))
         add_arguments(sub, f)
         _finish(sub, f)
     train_doc = 'Train an application on generated, real or your own data.'
-    train = subs.add_parser('train', help=train_doc, description=train_doc).add_subparsers(metavar='APP', required=True)
+    train = subs.add_parser('train', **_told(train_doc)).add_subparsers(metavar='APP', required=True)
     for app in find_apps().values():
-        sub = train.add_parser(app.name, help=app.doc, description=app.doc)
+        sub = train.add_parser(app.name, **_told(app.doc))
         if app.name not in argv: continue
         add_arguments(sub, app.recipe())
         _finish(sub, app.recipe())

@@ -125,7 +125,7 @@ def fit_rung(dls,          # of `small_pictures`
     learn.fit_one_cycle(epochs, lr or usual)
     return learn
 
-# %% ../../nbs/library/apps/cifar10.ipynb #b13b4bc0
+# %% ../../nbs/library/apps/cifar10.ipynb #995378ca
 lesson = 7   # which lesson teaches this: the command asks
 
 def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a folder of `train` and `test`
@@ -136,7 +136,7 @@ def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a f
           seed:int=0,          # the same seed gives the same numbers
           out:str=None,        # folder for model and page; by default nothing is written
          )->Result:
-    "Small pictures from nothing: one rung of the ladder from a linear layer to 94 %."
+    "Small pictures from nothing: one rung of the ladder, from a fully connected net to one of today."
     if rung not in rungs: raise ValueError(f'there is no rung {rung!r}: choose from {", ".join(rungs)}')
     epochs = epochs or (4 if rung in ('fc', 'conv') else 8)
     settings = {k: v for k, v in locals().items() if k not in ('data', 'out')}
