@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['rungs', 'lesson', 'small_pictures', 'linear_baseline', 'fast_learner', 'fit_falling', 'fit_rung', 'train']
 
-# %% ../../nbs/library/apps/cifar10.ipynb #cfb4f599
+# %% ../../nbs/library/apps/cifar10.ipynb #6b7f8a55
 import time
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 import course_lib.callback.schedule  # gives learners `fit_one_cycle`
-from .backbone import pictures_as_tensors
+from .backbone import picture_folders
 from .recipe import Result, check_files, data_folder, majority_share
 from .pictures import check_positive
 from .report import Page
@@ -21,7 +21,7 @@ from ..callback.schedule import ParamScheduler, SchedLin
 from ..data.core import DataLoaders
 from ..data.external import URLs
 from ..data.load import DataLoader
-from ..data.transforms import IntToFloatTensor, Normalize, get_image_files, parent_label
+from ..data.transforms import IntToFloatTensor, Normalize
 from ..layers import ConvLayer
 from ..learner import Learner
 from ..losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropy
@@ -49,26 +49,18 @@ def _fast(n, side): return fast_net(n)
 rungs = dict(fc=(_fc, 1e-3), conv=(_conv, 3e-3), batchnorm=(_batchnorm, 5e-3), deep=(_deep, 5e-3),
              resnet=(_resnet, 5e-3), wide=(_wide, 5e-3), fast=(_fast, .24)) # builder (classes, side), learning rate
 
-# %% ../../nbs/library/apps/cifar10.ipynb #71cf1bb0
+# %% ../../nbs/library/apps/cifar10.ipynb #b95b4b78
 def small_pictures(path,             # folder with `train` and `test` (or `valid`), in each one folder a class
-                   bs:int=256,       # pictures a batch
+                   bs:int=None,      # pictures a batch; None: `most`, or fewer (from 32), for 40 batches an epoch
                    shift:int=4,      # pixels that a picture moves at most
                    turns:bool=False, # mirrored every second time, or by chance
+                   most:int=256,     # see `bs`
                   )->DataLoaders:    # of bytes in memory, normalised by the training pictures
     "All pictures in memory; those to learn from move."
-    path = Path(path)
-    held_out = next((o for o in ('test', 'valid') if (path/o).is_dir()), None)
-    if held_out is None or not (path/'train').is_dir():
-        raise FileNotFoundError(f'{path} should hold the folders train and test, and in each one folder a class')
-    files = [sorted(get_image_files(path/o)) for o in ('train', held_out)]
-    for o, fs in zip(('train', held_out), files):
-        if not fs: raise ValueError(f'there are no pictures in {path/o}')
-    vocab = sorted(set(map(parent_label, files[0])))
-    if new := sorted(set(map(parent_label, files[1])) - set(vocab)):
-        raise ValueError(f'{held_out} has a class that train lacks: {new[0]}')
-    train, valid = (pictures_as_tensors(fs, vocab) for fs in files)
-    shares = train.tensors[0][:10_000].float().div(255).movedim(1, 0).flatten(1)
-    tfms = [IntToFloatTensor(), Normalize.from_stats(shares.mean(1).tolist(), shares.std(1).tolist())]
+    train, valid, held_out = picture_folders(path)
+    bs = bs or min(most, max(32, len(train) // 40))
+    some = train.tensors[0][torch.randperm(len(train))[:10_000]].float().div(255).movedim(1, 0).flatten(1)
+    tfms = [IntToFloatTensor(), Normalize.from_stats(some.mean(1).tolist(), some.std(1).tolist())]
     moving = MovingPictures(*train.tensors, shift, turns)
     moving.vocab, moving.loss_func = train.vocab, train.loss_func
     dls = DataLoaders(DataLoader(moving, bs, shuffle=True, drop_last=len(moving) >= bs, after_batch=tfms, split_idx=0),
@@ -76,14 +68,14 @@ def small_pictures(path,             # folder with `train` and `test` (or `valid
     dls.folders = 'train', held_out
     return dls
 
-# %% ../../nbs/library/apps/cifar10.ipynb #b6336668
+# %% ../../nbs/library/apps/cifar10.ipynb #740cbe5d
 def linear_baseline(dls,         # of `small_pictures`
                     epochs:int=5 # passes
                    )->float:     # accuracy on the validation set
     "How far a linear layer on the pixels comes."
     def flat(ds): return ds.tensors[0].as_subclass(torch.Tensor).flatten(1).float() / 127.5 - 1
     x, y, rows = flat(dls.train_ds), dls.train_ds.tensors[1].as_subclass(torch.Tensor), torch.Generator().manual_seed(0)
-    layer, n = nn.Linear(x.shape[1], len(dls.vocab)), 0
+    layer = nn.Linear(x.shape[1], len(dls.vocab))
     opt = torch.optim.AdamW(layer.parameters(), 1e-3, weight_decay=.1)
     for _ in range(epochs):
         for i in torch.randperm(len(x), generator=rows).split(256):
@@ -91,7 +83,7 @@ def linear_baseline(dls,         # of `small_pictures`
             opt.step(), opt.zero_grad()
     with torch.no_grad(): return (layer(flat(dls.valid_ds)).argmax(1) == dls.valid_ds.tensors[1]).float().mean().item()
 
-# %% ../../nbs/library/apps/cifar10.ipynb #29e0fa9f
+# %% ../../nbs/library/apps/cifar10.ipynb #58cf1e26
 def fast_learner(dls,            # of `small_pictures`
                  net=None,       # default: `fast_net` as it comes
                  smooth:float=.2, # share of each target spread over all classes
@@ -119,34 +111,34 @@ def fit_rung(dls,          # of `small_pictures`
     "Train one rung of the ladder."
     if rung not in rungs: raise ValueError(f'there is no rung {rung!r}: choose from {", ".join(rungs)}')
     build, usual = rungs[rung]
-    if rung == 'fast': return fit_falling(fast_learner(dls, **kwargs), epochs, lr or usual)
+    lr = usual if lr is None else lr
+    if rung == 'fast': return fit_falling(fast_learner(dls, **kwargs), epochs, lr)
     net = build(len(dls.vocab), dls.one_batch()[0].shape[-1])
     learn = Learner(dls, net, CrossEntropyLossFlat(), metrics=accuracy, **kwargs)
-    learn.fit_one_cycle(epochs, lr or usual)
+    learn.fit_one_cycle(epochs, lr)
     return learn
 
-# %% ../../nbs/library/apps/cifar10.ipynb #995378ca
+# %% ../../nbs/library/apps/cifar10.ipynb #8a373245
 lesson = 7   # which lesson teaches this: the command asks
 
 def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a folder of `train` and `test`
           rung:str='fast',     # fc, conv, batchnorm, deep, resnet, wide or fast
           epochs:int=None,     # passes through the training pictures (default 8; fc and conv 4)
-          bs:int=None,         # pictures a batch (default 256, fast 500; fewer where an epoch would have less than 40)
+          bs:int=None,         # pictures a batch (default 256, fast 500; fewer where an epoch would have under 40)
           lr:float=None,       # highest learning rate (default: the rung's own)
           seed:int=0,          # the same seed gives the same numbers
           out:str=None,        # folder for model and page; by default nothing is written
          )->Result:
     "Small pictures from nothing: one rung of the ladder, from a fully connected net to one of today."
     if rung not in rungs: raise ValueError(f'there is no rung {rung!r}: choose from {", ".join(rungs)}')
-    epochs = epochs or (4 if rung in ('fc', 'conv') else 8)
+    if epochs is None: epochs = 4 if rung in ('fc', 'conv') else 8
     settings = {k: v for k, v in locals().items() if k not in ('data', 'out')}
     check_positive(**{k: v for k, v in settings.items() if k in ('epochs', 'bs', 'lr') and v is not None})
     check_files(out)
     start, path = time.perf_counter(), data_folder(URLs.CIFAR, data)
     set_seed(seed)
     fast = rung == 'fast'
-    dls = small_pictures(path, bs or (500 if fast else 256), 2 if fast else 4, fast)
-    if bs is None: dls.train.bs = min(dls.train.bs, max(32, len(dls.train_ds) // 40))
+    dls = small_pictures(path, bs, 2 if fast else 4, fast, 500 if fast else 256)
     learn = fit_rung(dls, rung, epochs, lr)
     return _judged(learn, Result('cifar10', str(data), {}, {}, 0, settings, learn=learn), path, start, out)
 

@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['ResBlock', 'small_resnet']
 
-# %% ../../nbs/library/vision/resnet.ipynb #e0e2242b
+# %% ../../nbs/library/vision/resnet.ipynb #4432d216
 from itertools import pairwise
-import torch.nn.functional as F
 from torch import nn
 from ..layers import ConvLayer
 from ..torch_core import Module, recipe
 
-# %% ../../nbs/library/vision/resnet.ipynb #46667207
+# %% ../../nbs/library/vision/resnet.ipynb #d5e5eb3b
 def _pre_act(ni, nf, ks, stride, act_cls):
     "Norm, activation, convolution."
     return nn.Sequential(nn.BatchNorm2d(ni), act_cls(), nn.Conv2d(ni, nf, ks, stride, ks // 2, bias=False))
@@ -37,7 +36,7 @@ class ResBlock(Module):
         ni, nf = ni * expansion, nf * expansion
         self.convs = _convs(expansion, ni, nf, stride, pre_act, act_cls)
         self.pool = nn.AvgPool2d(2, ceil_mode=True) if stride > 1 else nn.Identity()
-        self.match = nn.Identity() if ni == nf else ConvLayer(ni, nf, 1, act_cls=None)
+        self.match = nn.Identity() if ni == nf or not skip else ConvLayer(ni, nf, 1, act_cls=None)
         self.act, self.skip = nn.Identity() if pre_act else act_cls(), skip
         if skip and not pre_act: # at the start, the block passes on
             for p in self.convs[-1][1].parameters(): nn.init.zeros_(p)
