@@ -83,7 +83,7 @@ def linear_baseline(dls,         # of `small_pictures`
             opt.step(), opt.zero_grad()
     with torch.no_grad(): return (layer(flat(dls.valid_ds)).argmax(1) == dls.valid_ds.tensors[1]).float().mean().item()
 
-# %% ../../nbs/library/apps/cifar10.ipynb #58cf1e26
+# %% ../../nbs/library/apps/cifar10.ipynb #51f3a348
 def fast_learner(dls,            # of `small_pictures`
                  net=None,       # default: `fast_net` as it comes
                  smooth:float=.2, # share of each target spread over all classes
@@ -92,7 +92,8 @@ def fast_learner(dls,            # of `small_pictures`
     "A learner for `fast_net`, whose first layer is made of the training pictures."
     net = fast_net(len(dls.vocab)) if net is None else net
     if isinstance(net[0], WhiteningConv):
-        seen = DataLoader(dls.train_ds, 5000, after_batch=dls.train.after_batch, split_idx=1).one_batch()[0]
+        some = dict(shuffle=True, after_batch=dls.train.after_batch, split_idx=1) # of all classes
+        seen = DataLoader(dls.train_ds, 5000, **some).one_batch()[0]
         net[0].learn_from(seen.as_subclass(torch.Tensor))
     return Learner(dls, net, LabelSmoothingCrossEntropy(smooth), opt_func, metrics=accuracy, **kwargs)
 
