@@ -530,6 +530,7 @@ class IntToFloatTensor(Transform):
             f'pictures of whole numbers from {o.min()} to {o.max()} ({str(o.dtype)[6:]}): say what becomes 1.0, as in '
             'IntToFloatTensor(div=4095), and bring them above 0')
         return o.float().div_(self.div)
+    def in_graph(self, x): return x.float() / self.div # plain numbers, for `to_onnx`
     def decodes(self, o:TensorImage): return (o.clamp(0., 1.) * self.div).round().long() if o.is_floating_point() else o
     def encodes(self, o:TensorMask): return (o // self.div_mask if self.div_mask != 1 else o).long()
 
@@ -559,6 +560,7 @@ class Normalize(Transform):
     def encodes(self, x:TensorImage):
         mean, std = self._stats(x)
         return (x - mean).div_(std)
+    def in_graph(self, x): return (x - self._stats(x)[0]) / self._stats(x)[1] # plain numbers, for `to_onnx`
     def decodes(self, x:TensorImage):
         mean, std = self._stats(x)
         return x * std + mean

@@ -276,6 +276,15 @@ class AffineCoordTfm(RandTransform):
 
     def _go(self, x, mode): return _affine(x, self.mat, self.size, mode, self.pad_mode, self.align_corners)
     def encodes(self, x:TensorImageBase): return self._go(x.as_subclass(torch.Tensor), self.mode)
+    def in_graph(self, x): # a batch of validation, as plain floats
+        "What happens in validation, without branches that look at numbers: for `to_onnx`."
+        hw = tuple(x.shape[-2:])
+        if self.size in (None, hw): return x
+        shrink = min(n / s for n, s in zip(hw, self.size)) / 2
+        if shrink > 1 and self.mode != 'nearest': x = F.interpolate(x, [int(n / shrink) for n in hw], mode='area')
+        grid = F.affine_grid(self.matrices(x[:1], 1)[:, :2], (1, x.shape[1], *self.size), self.align_corners)
+        grid = grid.expand(x.shape[0], *self.size, 2)
+        return F.grid_sample(x, grid, self.mode, self.pad_mode, self.align_corners)
     def encodes(self, x:TensorMask):
         y = self._go(x.as_subclass(torch.Tensor)[:, None].float(), self.mode_mask)
         return y[:, 0].to(x.dtype)
@@ -556,7 +565,11 @@ class RandomResizedCrop(RandTransform):
         box = retag(x.narrow(-2, top, h).narrow(-1, left, w), x)
         return crop_pad(_scale_to(box, self.scaled_hw, self.resamples), self.size)
     def encodes(self, x:TensorImageBase): return self.cut(x)
-    def encodes(self, x:Image.Image): return _like_pil(self.cut(_tagged(x)), x)
+    def encodes(self, x:Image.Image):
+        if not self.valid or isinstance(x, PILMask): return _like_pil(self.cut(_tagged(x)), x)
+        top, left, h, w = self.box # Pillow scales the box itself, as a reader without torch will
+        box = x.resize(self.scaled_hw[::-1], _resamples.get(r := self.resamples[0], r), (left, top, left + w, top + h))
+        return _like_pil(crop_pad(image2tensor(box), self.size), x)
     def encodes(self, x:TensorPoint):
         top, left, h, w = self.box
         at = ((x + 1) / 2 * x.new_tensor(self.hw[::-1]) - x.new_tensor([left, top])) / x.new_tensor([w, h]) * 2 - 1

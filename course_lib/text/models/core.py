@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LinearDecoder', 'LateScores', 'LinearCrossEntropy', 'LMCrossEntropy', 'SequentialRNN', 'get_language_model',
-           'SentenceEncoder', 'masked_concat_pool', 'PoolingLinearClassifier', 'get_text_classifier']
+           'SentenceEncoder', 'masked_concat_pool', 'PoolingLinearClassifier', 'get_text_classifier', 'WholeTexts',
+           'NextWord', 'in_graph']
 
 # %% ../../../nbs/library/text/models/core.ipynb #aab253f1
 import torch
@@ -138,7 +139,7 @@ class SentenceEncoder(Module):
 
     def forward(self, words): # documents × words, int64, padded at the end
         "Documents × words × numbers, and a mask: True where a word is kept."
-        lengths = (words != self.pad_idx).long().flip(1).cummax(1)[0].sum(1) # up to the last word
+        lengths = self.lengths(words)
         order = lengths.argsort(descending=True, stable=True)
         long_first, ends = words[order], lengths[order].tolist()
         parts, state = [], None
@@ -155,6 +156,10 @@ class SentenceEncoder(Module):
         if self.max_len is not None: mask &= places >= lengths[:, None] - self.max_len
         return torch.cat(parts, 1)[order.argsort()], mask
 
+    def lengths(self, words): # documents × words
+        "Words of each document, up to the last that is no padding."
+        return ((words != self.pad_idx) * torch.arange(1, words.shape[1] + 1, device=words.device)).amax(1)
+
     def reset(self):
         if hasattr(self.module, 'reset'): self.module.reset()
 
@@ -168,7 +173,7 @@ def masked_concat_pool(out,  # documents × words × numbers
     where, some = mask[..., None], (counts > 0)[:, None]
     largest = torch.where(some, out.masked_fill(~where, -torch.inf).max(1)[0], 0)
     mean = (out * where).sum(1) / counts.clamp(min=1)[:, None]
-    return torch.cat([torch.where(some, out[torch.arange(len(out)), last], 0), largest, mean], 1)
+    return torch.cat([torch.where(some, out[torch.arange(out.shape[0]), last], 0), largest, mean], 1)
 
 # %% ../../../nbs/library/text/models/core.ipynb #fd658812
 class PoolingLinearClassifier(Module):
@@ -206,3 +211,33 @@ def get_text_classifier(arch,                # a class such as `AWD_LSTM`
     ps = [output_p, *([0.1] * len(lin_ftrs) if ps is None else ps)]
     encoder = SentenceEncoder(seq_len, arch(vocab_sz, **config), pad_idx, max_len)
     return SequentialRNN(encoder, PoolingLinearClassifier(dims, ps, y_range))
+
+# %% ../../../nbs/library/text/models/core.ipynb #a0f1a4b4
+class WholeTexts(Module):
+    "A text classifier that reads each document in one piece: the same answers, without loops over words."
+    def __init__(self, model): # of `get_text_classifier`
+        self.encoder, self.head = model
+        if any(rnn.bidirectional for rnn in getattr(self.encoder.module, 'rnns', [])):
+            raise ValueError('a net that reads in both directions reads piece by piece, and cannot be made one graph')
+    def forward(self, words): # documents × words, int64, padded at the end
+        lengths, most = self.encoder.lengths(words)[:, None], self.encoder.max_len
+        places = torch.arange(words.shape[1], device=words.device)
+        mask = places < lengths
+        if most is not None: mask = mask & (places >= lengths - most)
+        return self.head.layers(masked_concat_pool(self.encoder.module.step(words)[0], mask))
+
+class NextWord(Module):
+    "Scores of the word that follows each text."
+    def __init__(self, model): # of `get_language_model`
+        self.reader, self.head = model
+    def forward(self, words): # texts × words, int64, padded at the end
+        last = SentenceEncoder.lengths(self, words).clamp(min=1) - 1
+        read = self.reader.step(words)[0]
+        return self.head.decoder(read[torch.arange(words.shape[0], device=words.device), last])
+    @property
+    def pad_idx(self): return self.reader.pad_token
+
+def in_graph(model): # of `get_language_model` or `get_text_classifier`
+    "The same net as one graph: a document in, scores out."
+    return WholeTexts(model) if isinstance(model[0], SentenceEncoder) else NextWord(model)
+SequentialRNN.in_graph = in_graph
