@@ -9,6 +9,7 @@ __all__ = []
 from PIL import Image
 
 from ..basics import *
+from . import models
 from .augment import *
 from .cam import *
 from .core import *
