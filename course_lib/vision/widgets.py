@@ -13,7 +13,7 @@ from pathlib import Path
 from ..torch_core import to_np
 
 # %% ../../nbs/library/vision/widgets.ipynb #c8e0ab20
-_theirs = 'HBox VBox Button Checkbox Dropdown Layout Box Output Label FileUpload Image'.split()
+_theirs = 'widgets HBox VBox Button Checkbox Dropdown Layout Box Output Label FileUpload Image'.split()
 
 def _ipywidgets():
     try: return importlib.import_module('ipywidgets')
@@ -101,4 +101,4 @@ class ImageClassifierCleaner:
     def _repr_mimebundle_(self, **kwargs): return self.widget._repr_mimebundle_(**kwargs)
 
 # %% ../../nbs/library/vision/widgets.ipynb #68ffd15b
-__all__ = ['ImagesCleaner', 'ImageClassifierCleaner', 'widgets', *_theirs[:-1]]
+__all__ = ['ImagesCleaner', 'ImageClassifierCleaner', *_theirs[:-1]]
