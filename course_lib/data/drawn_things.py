@@ -45,7 +45,8 @@ def draw_things(names,                # keys of `things`
                 size:tuple=(128, 128), # (width, height), in pixels
                )->tuple[Image.Image, list]: # the picture; for each thing (left, top, right, bottom), in pixels
     "Things on a plain ground, larger ones first; later ones may hide a part of earlier ones."
-    if bad := [n for n in names if n not in things]: raise ValueError(f'no thing {bad[0]!r}: there are {", ".join(things)}')
+    bad = [n for n in names if n not in things]
+    if bad: raise ValueError(f'no thing {bad[0]!r}: there are {", ".join(things)}')
     rng, (w, h) = np.random.default_rng(seed), size
     grain = rng.normal(size=(h, w, 1)) * 8 + rng.integers(150, 240, 3)
     im, boxes = Image.fromarray(grain.clip(0, 255).astype(np.uint8)), []
@@ -76,7 +77,8 @@ def coco_tiny(dest:Path,    # folder to fill: train/*.jpg and train.json
         names, im, found = _picture(rng, [seed, i])
         images.append(dict(id=i, file_name=f'{i:012}.jpg', width=im.width, height=im.height))
         im.save(dest/'train'/images[-1]['file_name'], quality=88)
-        boxes += [dict(id=len(boxes) + k, image_id=i, category_id=six.index(name) + 1, bbox=[a, b, round(c - a, 1), round(d - b, 1)])
+        boxes += [dict(id=len(boxes) + k, image_id=i, category_id=six.index(name) + 1,
+                       bbox=[a, b, round(c - a, 1), round(d - b, 1)])
                   for k, (name, (a, b, c, d)) in enumerate(zip(names, found))]
     kinds = [dict(id=i + 1, name=name, supercategory='thing') for i, name in enumerate(six)]
     (dest/'train.json').write_text(json.dumps(dict(images=images, annotations=boxes, categories=kinds)))
@@ -110,7 +112,9 @@ def _kinds(dest, seed, n_train, n_valid, draw, folders):
     for split, n in dict(train=n_train, val=n_valid).items():
         for k, folder in enumerate(folders):
             (Path(dest)/split/folder).mkdir(parents=True)
-            for i in range(n): draw(k, [seed, len(split), k, i]).save(Path(dest)/split/folder/f'{folder}_{i}.JPEG', quality=88)
+            for i in range(n):
+                im = draw(k, [seed, len(split), k, i])
+                im.save(Path(dest)/split/folder/f'{folder}_{i}.JPEG', quality=88)
 
 def imagenette(dest:Path,     # folder to fill: train|val/<wordnet id>/*.JPEG
                seed:int=42,   # the same seed gives the same files
@@ -159,7 +163,7 @@ def _head(rng):
     skin = tuple(int(o * rng.uniform(.7, 1)) for o in (235, 190, 160))
     draw.rectangle((x - r * 1.6, y + r * 1.1, x + r * 1.6, 120), fill=tuple(rng.integers(30, 120, 3).tolist()))
     draw.ellipse((x - r * .85, y - r * 1.15, x + r * .85, y + r * 1.15), fill=skin)
-    for side in (-1, 1): draw.ellipse((x + side * r * .4 - 2, y - r * .3 - 2, x + side * r * .4 + 2, y - r * .3 + 2), fill=(30, 30, 30))
+    for eye in (x - r * .4, x + r * .4): draw.ellipse((eye - 2, y - r * .3 - 2, eye + 2, y - r * .3 + 2), fill=(30, 30, 30))
     return im, np.array([(x - 80) * depth / 250, (y - 60) * depth / 250, depth])
 
 @register_sample('biwi_head_pose')

@@ -132,10 +132,12 @@ class _MorePictures:
         IMAGENETTE.citation, size=99003388, md5='c475f8f7617a200ba35b9facc48443c3', sample='imagenette-160')
     IMAGENETTE_320 = DataSource(f'{_s3}imageclas/imagenette2-320.tgz', IMAGENETTE.layout, IMAGENETTE.licence,
         IMAGENETTE.citation, size=341663724, md5='1f1f74f133caff120e575856659b87a2', sample='imagenette-320')
-    IMAGEWOOF, IMAGEWOOF_160, IMAGEWOOF_320 = (DataSource(f'{_s3}imageclas/imagewoof2{_end}.tgz', 'train|val/<wordnet id>/*.JPEG',
+    IMAGEWOOF, IMAGEWOOF_160, IMAGEWOOF_320 = (
+        DataSource(f'{_s3}imageclas/imagewoof2{_end}.tgz', 'train|val/<wordnet id>/*.JPEG',
         'ImageNet terms: research only', 'J. Howard, imagewoof; Deng et al., ImageNet, 2009', sample=f'imagewoof{_end}')
         for _end in ('', '-160', '-320'))
-    MNIST_TINY = DataSource(f'{_s3}sample/mnist_tiny.tgz', 'train|valid/{3,7}/*.png, test/*.png, 28x28 grey, labels.csv',
+    MNIST_TINY = DataSource(f'{_s3}sample/mnist_tiny.tgz',
+        'train|valid/{3,7}/*.png, test/*.png, 28x28 grey, labels.csv',
         MNIST.licence, MNIST.citation, sample='mnist_tiny')
     BIWI_SAMPLE = DataSource(f'{_s3}sample/biwi_sample.tgz', 'images/*.jpg, centers.pkl (file name -> y, x)',
         BIWI_HEAD_POSE.licence, BIWI_HEAD_POSE.citation, sample='biwi_sample')

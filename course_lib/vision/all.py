@@ -16,6 +16,7 @@ from .core import *
 from .data import *
 from .learner import *
 from .models import *
+from .models.xresnet import *
 from .precompute import *
 from .tta import *
 
