@@ -225,7 +225,8 @@ class Mish(Module):
 
 class SequentialEx(Module):
     "Layers in a row that can reach what the row was given, as `x.orig`."
-    def __init__(self, *layers:nn.Module): self.layers = nn.ModuleList(layers)
+    def __init__(self, *layers:nn.Module): # in order
+        self.layers = nn.ModuleList(layers)
     def forward(self, x):
         res = x
         for layer in self.layers:
@@ -283,7 +284,8 @@ class ResBlock(Module):
         first, last = dict(norm_type=norm_type, act_cls=act_cls), dict(norm_type=zero, act_cls=None)
         path = [conv(ni, nf, ks, stride=stride, groups=groups, **first), conv(nf, out, ks, groups=groups, **last)] \
             if expansion == 1 else \
-            [conv(ni, nf, 1, **first), conv(nf, nf, ks, stride=stride, groups=groups, **first), conv(nf, out, 1, **last)]
+            [conv(ni, nf, 1, **first), conv(nf, nf, ks, stride=stride, groups=groups, **first),
+             conv(nf, out, 1, **last)]
         if sa: path.append(SelfAttention(out))
         self.convpath = nn.Sequential(*path)
         short = [conv(ni, out, 1, norm_type=norm_type, act_cls=None)] if ni != out else []

@@ -544,7 +544,8 @@ def _kappa(pred, targ, labels, weights):
     table = _table_of(pred, targ, labels)
     by_chance = table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()
     far = (torch.arange(len(table))[:, None] - torch.arange(len(table))).abs().double()
-    if weights not in (None, 'linear', 'quadratic'): raise ValueError(f"weights: None, 'linear' or 'quadratic', not {weights!r}")
+    if weights not in (None, 'linear', 'quadratic'):
+        raise ValueError(f"weights: None, 'linear' or 'quadratic', not {weights!r}")
     cost = (far > 0).double() if weights is None else far if weights == 'linear' else far**2
     return 1 - (cost * table).sum() / (cost * by_chance).sum()
 

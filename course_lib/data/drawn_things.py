@@ -163,7 +163,8 @@ def _head(rng):
     skin = tuple(int(o * rng.uniform(.7, 1)) for o in (235, 190, 160))
     draw.rectangle((x - r * 1.6, y + r * 1.1, x + r * 1.6, 120), fill=tuple(rng.integers(30, 120, 3).tolist()))
     draw.ellipse((x - r * .85, y - r * 1.15, x + r * .85, y + r * 1.15), fill=skin)
-    for eye in (x - r * .4, x + r * .4): draw.ellipse((eye - 2, y - r * .3 - 2, eye + 2, y - r * .3 + 2), fill=(30, 30, 30))
+    for eye in (x - r * .4, x + r * .4):
+        draw.ellipse((eye - 2, y - r * .3 - 2, eye + 2, y - r * .3 + 2), fill=(30, 30, 30))
     return im, np.array([(x - 80) * depth / 250, (y - 60) * depth / 250, depth])
 
 @register_sample('biwi_head_pose')
