@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AdamW', 'sgd_step', 'step_stat', 'Optimizer', 'average_grad', 'momentum_step', 'average_sqr_grad', 'rms_prop_step',
            'adam_step', 'l2_reg', 'weight_decay', 'Adam', 'SGD', 'RMSProp', 'orthogonal', 'muon_step', 'Muon', 'RAdam',
-           'lamb_step', 'Lamb', 'Lookahead', 'ranger', 'OptimWrapper', 'set_hypers', 'get_hypers']
+           'lamb_step', 'Lamb', 'Lookahead', 'ranger', 'set_hypers', 'get_hypers', 'OptimWrapper']
 
 # %% ../nbs/library/optimizer.ipynb #3b8eca7f
 import inspect
@@ -430,25 +430,6 @@ def ranger(params,             # as for `Optimizer`
     "RAdam in walks of `k` steps."
     return Lookahead(RAdam(params, lr, mom=mom, wd=wd, eps=eps, **kwargs), k=k, alpha=alpha)
 
-# %% ../nbs/library/optimizer.ipynb #3edc50d9
-def OptimWrapper(params=None,     # as for `Optimizer`
-                 opt=None,        # a class of torch's kind, or an optimizer that is made already
-                 hp_map=None,     # not needed: names are translated anyway
-                 convert_groups:bool=True, # not needed, as groups are always made
-                 **hypers         # lr=, mom=, wd=… by the names of this course, or `opt`'s own
-                )->optim.Optimizer:
-    "torch's optimizer `opt` for these parameters."
-    if not isinstance(opt, type) and hasattr(opt, 'param_groups'): return opt
-    if opt is None: raise ValueError('which optimizer? Give opt=torch.optim.SGD, for instance')
-    takes = inspect.signature(opt).parameters
-    groups, known = _groups(params), {k: v for k, v in hypers.items() if k in takes}
-    made = opt([{'params': g['params']} for g in groups], **known)
-    set_hypers(made, **{k: v for k, v in hypers.items() if k not in takes})
-    for g, old in zip(made.param_groups, groups):
-        for k, v in old.items():
-            if k != 'params': _set(g, k, v)
-    return made
-
 # %% ../nbs/library/optimizer.ipynb #73cde4c3
 def _set(g, name, value):
     if name in g: g[name] = value
@@ -473,6 +454,25 @@ def get_hypers(opt, # any torch optimizer
         named = dict(lr=g.get('lr'), mom=mom, sqr_mom=sqr_mom, eps=g.get('eps'), wd=g.get('wd', g.get('weight_decay')))
         return {k: v for k, v in named.items() if v is not None}
     return [one(g) for g in opt.param_groups]
+
+# %% ../nbs/library/optimizer.ipynb #3edc50d9
+def OptimWrapper(params=None,     # as for `Optimizer`
+                 opt=None,        # a class of torch's kind, or an optimizer that is made already
+                 hp_map=None,     # not needed: names are translated anyway
+                 convert_groups:bool=True, # not needed, as groups are always made
+                 **hypers         # lr=, mom=, wd=… by the names of this course, or `opt`'s own
+                )->optim.Optimizer:
+    "torch's optimizer `opt` for these parameters."
+    if not isinstance(opt, type) and hasattr(opt, 'param_groups'): return opt
+    if opt is None: raise ValueError('which optimizer? Give opt=torch.optim.SGD, for instance')
+    takes = inspect.signature(opt).parameters
+    groups, known = _groups(params), {k: v for k, v in hypers.items() if k in takes}
+    made = opt([{'params': g['params']} for g in groups], **known)
+    set_hypers(made, **{k: v for k, v in hypers.items() if k not in takes})
+    for g, old in zip(made.param_groups, groups):
+        for k, v in old.items():
+            if k != 'params': _set(g, k, v)
+    return made
 
 # %% ../nbs/library/optimizer.ipynb #bee88e84
 _Prepared.hypers = Optimizer.hypers = property(get_hypers)
