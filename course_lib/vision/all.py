@@ -11,6 +11,7 @@ from PIL import Image
 from ..basics import *
 from . import models
 from .augment import *
+from .boxes import *
 from .cam import *
 from .core import *
 from .data import *
