@@ -10,6 +10,7 @@ import collections, csv, functools, glob, inspect, io, itertools, json, math, op
 import string, sys, tempfile, threading, time, types, typing, warnings
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from datetime import datetime

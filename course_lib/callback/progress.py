@@ -141,6 +141,7 @@ def _in_notebook(): return 'ipykernel' in sys.modules and 'ZMQ' in type(sys.modu
 def progress_bar(total,       # number of steps (None: not known), or what to go through
                  desc:str='', # what is being done
                  parent=None, # the outer bar, for a loop within a loop
+                 leave:bool=False, # not used: bars vanish
                 ):            # tqdm's bar, or None where none should be shown; for a list: its items, one by one
     "A bar that vanishes when it is closed."
     import os
@@ -156,7 +157,8 @@ def progress_bar(total,       # number of steps (None: not known), or what to go
 class _Going:
     "Goes through `items` with a bar."
     def __init__(self, items, desc=''):
-        self.items, self.comment, self.total, self.desc = items, '', len(items) if hasattr(items, '__len__') else None, desc
+        self.items, self.comment, self.desc = items, '', desc
+        self.total = len(items) if hasattr(items, '__len__') else None
     def __len__(self): return self.total
     def __iter__(self):
         bar = progress_bar(self.total, self.desc)

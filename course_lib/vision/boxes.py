@@ -21,7 +21,7 @@ from .augment import _picture
 # %% ../../nbs/library/vision/boxes.ipynb #581a0d44
 def get_annotations(fname,           # JSON file in COCO's format
                     prefix:str=None  # put before the names of files
-                   )->tuple[list, list]: # file names; for each (list of boxes [left, top, right, bottom], list of labels)
+                   )->tuple[list, list]: # file names; for each (boxes [left, top, right, bottom], labels)
     "Boxes and labels of each picture that has any."
     with open(fname) as f: told = json.load(f)
     kinds, boxes = {o['id']: o['name'] for o in told['categories']}, defaultdict(lambda: ([], []))
