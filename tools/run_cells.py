@@ -11,6 +11,7 @@ An edits file (--edits) makes other notebooks short: {"*": [[pattern, replacemen
 import argparse
 import ast
 import builtins
+import importlib.machinery
 import importlib.util
 import io
 import json
@@ -153,8 +154,10 @@ def only_one(args):
     warnings.filterwarnings('ignore')
     os.environ.setdefault('MPLBACKEND', 'agg')
     plan = json.loads(args.one.read_text())
+    absent = {o for o in {name.split('.')[0] for name in plan['stubs']} if importlib.util.find_spec(o) is None}
     for name in plan['stubs']:
-        if importlib.util.find_spec(name.split('.')[0]) is None or name in sys.modules: sys.modules[name] = MagicMock(__all__=[], __path__=[])
+        spec = importlib.machinery.ModuleSpec(name, None)
+        if name.split('.')[0] in absent: sys.modules[name] = MagicMock(__all__=[], __path__=[], __spec__=spec, __name__=name)
     if plan['before']: exec(plan['before'], {})
     done = run_notebook(Path(plan['notebook']), plan['names'], plan['edits'], plan['skip'], plan['limit'], plan['total'])
     args.out.write_text(json.dumps(done))
