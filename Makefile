@@ -10,7 +10,7 @@ FAST   := OMP_NUM_THREADS=1 $(SAMPLE)
 WORKERS ?= 2
 MARKS   ?= slow
 
-.PHONY: help setup lesson test slow real docs bench lab wheel export save clean pins
+.PHONY: help setup lesson test slow real docs bench compat lab wheel export save clean pins
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
@@ -43,6 +43,10 @@ docs: $(VENV)/.docs ## the site, in _site/
 
 bench: setup ## measurements beside other libraries; results in benchmarks/results/ (NAMES="engine rows" for some only)
 	$(BIN)/python benchmarks/run.py $(NAMES)
+
+compat: setup ## notebooks written for fastai, cell by cell: NBS="folder-or-notebook …" (PEERS=--peers runs fastai, too; OUT=file keeps the figures)
+	@test -n "$(NBS)" || { echo 'which notebooks? make compat NBS="folder-or-notebook …": a folder is a group (course, tutorials, strangers)'; exit 2; }
+	$(FAST) $(BIN)/python tools/run_cells.py $(NBS) $(PEERS) $(if $(OUT),--out $(OUT))
 
 lab: setup ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab nbs

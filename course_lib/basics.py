@@ -5,32 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/library/basics.ipynb #654db790
-import collections, itertools, math, os, random, re, shutil, string, time, warnings
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
-from copy import copy, deepcopy
-from functools import partial, reduce
-from operator import attrgetter, itemgetter
-from pathlib import Path
-from types import SimpleNamespace
-
-import matplotlib
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import scipy
-import torch
-import torch.nn.functional as F
-from fastcore.all import (Inf, L, coll_repr, delegates, fastuple, first, in_notebook, listify, noop, parallel, patch,
-    patch_to, range_of, store_attr, true)
-from fastcore.xtras import load_pickle, save_pickle
-from numpy import array
-from torch import Tensor, nn, optim
-
 # %% ../nbs/library/basics.ipynb #b521bd7a
 from .callback.bn_freeze import *
 from .callback.core import *
+from .callback.data import *
 from .callback.hook import *
 from .callback.lr_find import *
 from .callback.mixup import *
@@ -45,6 +23,7 @@ from .data.core import *
 from .data.external import *
 from .data.load import *
 from .data.transforms import *
+from .imports import *
 from .interpret import *
 from .layers import *
 from .learner import *

@@ -291,3 +291,6 @@ def pca(x,        # rows × numbers: a tensor, an array or a frame
     sign = torch.sign(v.gather(1, v.abs().argmax(1, keepdim=True)))   # the largest part of a direction is positive
     v = (v * sign)[:n]
     return centred @ v.T, v, s[:n].square() / s.square().sum()
+
+def _pca_places(self, k=2): return pca(self, k)[0]
+torch.Tensor.pca = _pca_places # as fastai has it: the places alone

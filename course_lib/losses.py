@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['BaseLoss', 'MSELossFlat', 'L1LossFlat', 'CrossEntropyLossFlat', 'about_classes', 'BCEWithLogitsLossFlat',
-           'BCELossFlat', 'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'meaning_of', 'looks_activated']
+           'BCELossFlat', 'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'meaning_of', 'looks_activated',
+           'NoneReduce']
 
 # %% ../nbs/library/losses.ipynb #73c8966f
+import copy
 import functools
 
 import numpy as np
@@ -299,3 +301,16 @@ def looks_activated(pred:torch.Tensor, # outputs of a model
     if not isinstance(kind, CrossEntropyLossFlat): return True
     total = pred.sum(kind.scores)
     return torch.allclose(total, torch.ones_like(total), atol=1e-3)
+
+# %% ../nbs/library/losses.ipynb #7d596a2c
+class NoneReduce:
+    "`with NoneReduce(loss_func) as f:` `f` is the loss of every item, without the mean."
+    def __init__(self, loss_func): # a loss with `reduction`: a module, or a function such as `F.cross_entropy`
+        self.loss_func = loss_func
+    def __enter__(self):
+        if not hasattr(self.loss_func, 'reduction'): return functools.partial(self.loss_func, reduction='none')
+        mine = copy.copy(self.loss_func)
+        if hasattr(mine, 'func'): mine.func = copy.copy(mine.func)
+        mine.reduction = 'none'
+        return mine
+    def __exit__(self, *args): return None

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['AdamW', 'sgd_step', 'step_stat', 'Optimizer', 'average_grad', 'momentum_step', 'average_sqr_grad', 'rms_prop_step',
-           'adam_step', 'l2_reg', 'weight_decay', 'Adam', 'SGD', 'RMSProp', 'orthogonal', 'muon_step', 'Muon',
-           'set_hypers', 'get_hypers']
+           'adam_step', 'l2_reg', 'weight_decay', 'Adam', 'SGD', 'RMSProp', 'orthogonal', 'muon_step', 'Muon', 'RAdam',
+           'lamb_step', 'Lamb', 'Lookahead', 'ranger', 'set_hypers', 'get_hypers', 'OptimWrapper']
 
 # %% ../nbs/library/optimizer.ipynb #3b8eca7f
+import inspect
 from functools import partial
 from itertools import repeat
 
@@ -341,6 +342,94 @@ def Muon(params,               # as for `Optimizer`
     steps = [_only(_is_matrix, muon_step), *[_only(lambda p: not _is_matrix(p), f) for f in single]]
     return Optimizer(params, steps, lr=lr, mom=mom, wd=wd, sqr_mom=sqr_mom, eps=eps, keep_norm=keep_norm, rounds=rounds)
 
+# %% ../nbs/library/optimizer.ipynb #c80c2da5
+@partial(register, role='optimizer')
+def RAdam(params,                 # as for `Optimizer`
+          lr:float=1e-3,          # learning rate
+          mom:float=0.9,          # share of the gradient's average kept each step
+          sqr_mom:float=0.99,     # the same for its square
+          eps:float=1e-5,         # keeps the division finite
+          wd:float=0.,            # weight decay
+          decouple_wd:bool=True,  # shrink the weights themselves; False: L2
+         )->optim.Optimizer:
+    "Adam that starts without its division: `torch.optim.RAdam` under the names of this course."
+    groups = [_adam_group(g, mom, sqr_mom) for g in _groups(params, wd='weight_decay')]
+    return optim.RAdam(groups, lr=lr, betas=(mom, sqr_mom), eps=eps, weight_decay=wd,
+                       decoupled_weight_decay=decouple_wd)
+
+# %% ../nbs/library/optimizer.ipynb #0cd89f5c
+def lamb_step(p,             # the parameter: changed in place
+              lr:float,      # learning rate
+              mom:float,     # share of `grad_avg` kept each step
+              step:int,      # from `step_stat`
+              sqr_mom:float, # share of `sqr_avg` kept each step
+              grad_avg,      # from `average_grad`, dampened
+              sqr_avg,       # from `average_sqr_grad`
+              eps:float,     # keeps the division finite
+              most:float=10., # no step is stretched more than this
+              **kwargs):
+    "Adam's step, as long in proportion as the weights are."
+    walk = grad_avg / (1 - mom**step) / ((sqr_avg / (1 - sqr_mom**step)).sqrt_() + eps)
+    size, length = p.data.norm(), walk.norm()
+    by = (size / length).clamp(max=most) if size > 0 and length > 0 else 1.
+    p.data.sub_(walk * by, alpha=lr)
+lamb_step.defaults = dict(eps=1e-5)
+
+@partial(register, role='optimizer')
+def Lamb(params,                 # as for `Optimizer`
+         lr:float=1e-3,          # learning rate
+         mom:float=0.9,          # share of the gradient's average kept each step
+         sqr_mom:float=0.99,     # the same for its square
+         eps:float=1e-5,         # keeps the division finite
+         wd:float=0.,            # weight decay
+         decouple_wd:bool=True,  # shrink the weights themselves; False: L2
+        )->Optimizer:
+    "Steps in proportion to the weights, layer by layer."
+    decay = weight_decay if decouple_wd else l2_reg
+    steps = [decay, partial(average_grad, dampening=True), average_sqr_grad, step_stat, lamb_step]
+    return Optimizer(params, steps, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+
+# %% ../nbs/library/optimizer.ipynb #10aaf952
+class Lookahead:
+    "Every `k` steps of `opt`, go only the share `alpha` of the way from where the last such walk ended."
+    def __init__(self, opt,          # any torch optimizer
+                 k:int=6,            # steps of each walk
+                 alpha:float=0.5):   # share of the way that is kept
+        self.opt, self.k, self.alpha = opt, k, alpha
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        "One step of the optimizer; after each `k` of them, part of the way back."
+        ps = [p for g in self.opt.param_groups for p in g['params'] if p.grad is not None]
+        new = {p: p.detach().clone() for p in ps if 'slow' not in self.opt.state.get(p, {})}
+        loss = self.opt.step(closure)
+        for p in ps:
+            s = self.opt.state[p]
+            if p in new: s['slow'], s['walked'] = new[p], 0
+            s['walked'] = (s['walked'] + 1) % self.k
+            if s['walked'] == 0: p.copy_(s['slow'].lerp_(p, self.alpha))
+        return loss
+
+    def zero_grad(self, set_to_none:bool=True): # forget the gradients, or fill them with zeros
+        "As of `opt`."
+        self.opt.zero_grad(set_to_none)
+    def __getattr__(self, name):
+        if name.startswith('__') or name == 'opt': raise AttributeError(name)
+        return getattr(self.opt, name)
+
+@partial(register, role='optimizer')
+def ranger(params,             # as for `Optimizer`
+           lr:float,           # learning rate
+           mom:float=0.95,     # share of the gradient's average kept each step
+           wd:float=0.01,      # weight decay
+           eps:float=1e-6,     # keeps the division finite
+           k:int=6,            # steps of each walk
+           alpha:float=0.5,    # share of the way that is kept
+           **kwargs            # for `RAdam`
+          )->Lookahead:
+    "RAdam in walks of `k` steps."
+    return Lookahead(RAdam(params, lr, mom=mom, wd=wd, eps=eps, **kwargs), k=k, alpha=alpha)
+
 # %% ../nbs/library/optimizer.ipynb #73cde4c3
 def _set(g, name, value):
     if name in g: g[name] = value
@@ -365,3 +454,26 @@ def get_hypers(opt, # any torch optimizer
         named = dict(lr=g.get('lr'), mom=mom, sqr_mom=sqr_mom, eps=g.get('eps'), wd=g.get('wd', g.get('weight_decay')))
         return {k: v for k, v in named.items() if v is not None}
     return [one(g) for g in opt.param_groups]
+
+# %% ../nbs/library/optimizer.ipynb #3edc50d9
+def OptimWrapper(params=None,     # as for `Optimizer`
+                 opt=None,        # a class of torch's kind, or an optimizer that is made already
+                 hp_map=None,     # not needed: names are translated anyway
+                 convert_groups:bool=True, # not needed, as groups are always made
+                 **hypers         # lr=, mom=, wd=… by the names of this course, or `opt`'s own
+                )->optim.Optimizer:
+    "torch's optimizer `opt` for these parameters."
+    if not isinstance(opt, type) and hasattr(opt, 'param_groups'): return opt
+    if opt is None: raise ValueError('which optimizer? Give opt=torch.optim.SGD, for instance')
+    takes = inspect.signature(opt).parameters
+    groups, known = _groups(params), {k: v for k, v in hypers.items() if k in takes}
+    made = opt([{'params': g['params']} for g in groups], **known)
+    set_hypers(made, **{k: v for k, v in hypers.items() if k not in takes})
+    for g, old in zip(made.param_groups, groups):
+        for k, v in old.items():
+            if k != 'params': _set(g, k, v)
+    return made
+
+# %% ../nbs/library/optimizer.ipynb #bee88e84
+_Prepared.hypers = Optimizer.hypers = property(get_hypers)
+_Prepared.param_lists = Optimizer.param_lists = property(lambda self: [g['params'] for g in self.param_groups])

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurable', 'to_config', 'check_config', 'from_config',
            'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'TensorPoint',
-           'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory', 'tensor', 'map_tensors',
-           'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed', 'show_title', 'subplots',
-           'get_grid', 'show_image', 'Module', 'params']
+           'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory', 'tensor',
+           'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed', 'show_title',
+           'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images', 'Module', 'params']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
 import copy, functools, inspect, math, random, typing
@@ -297,6 +297,15 @@ class TensorPoint(TensorBase):
         ctx.scatter(self[:, 0], self[:, 1], **{'s': 10, 'marker': '.', 'c': 'r', **kwargs})
         return ctx
 
+class TensorBBox(TensorPoint):
+    "Boxes (left, top, right, bottom), n × 4, scaled to [-1, 1] as points are."
+    def show(self, ctx=None, color='white', **kwargs):
+        from matplotlib.patches import Rectangle
+        ctx.boxes = to_np(self).tolist()
+        for a, b, c, d in ctx.boxes:
+            if c > a and d > b: ctx.add_patch(Rectangle((a, b), c - a, d - b, fill=False, ec=color, lw=1.5))
+        return ctx
+
 class TensorCategory(TensorBase):
     "Class numbers, int64: one dimension, (bs,), for pictures, texts and tables alike."
     def squeeze(self, *dim, **kwargs): # fastai's tables give (bs, 1), and losses written for it begin with squeeze(1)
@@ -463,6 +472,23 @@ def show_image(im,            # tensor C×H×W, H×W or H×W×C, NumPy array, or
     ax.set_axis_off()
     if title is not None: show_title(title, ax=ax)
     return ax
+
+# %% ../nbs/library/torch_core.ipynb #e3d13af3
+def show_titled_image(o,        # (picture, title)
+                      **kwargs): # for `show_image`
+    "Draw a picture with its title."
+    return show_image(o[0], title=str(o[1]), **kwargs)
+
+def show_images(ims,              # pictures, as for `show_image`
+                nrows:int=1,      # rows
+                ncols:int=None,   # columns (default: as many as it takes)
+                titles=None,      # one for each
+                **kwargs):        # for `subplots`: figsize, imsize, suptitle
+    "Draw pictures in rows."
+    ims = list(ims)
+    ncols = ncols or math.ceil(len(ims) / nrows)
+    axs = subplots(nrows, ncols, **kwargs)[1].flat
+    for im, title, ax in zip(ims, titles or [None] * len(ims), axs): show_image(im, ax=ax, title=title)
 
 # %% ../nbs/library/torch_core.ipynb #59bff9df
 class Module(nn.Module):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Transform', 'RandTransform', 'ItemTransform', 'DisplayedTransform', 'InplaceTransform', 'is_ours', 'pure', 'step_of',
-           'repeats', 'as_transform', 'Pipeline']
+           'repeats', 'as_transform', 'Pipeline', 'explode_types']
 
 # %% ../nbs/library/transform.ipynb #4495ba5d
 import functools, inspect, types, typing
@@ -236,3 +236,8 @@ class _Seen:
         return x
     def __len__(self): return len(self.items)
     def __iter__(self): return (self[i] for i in range(len(self)))
+
+# %% ../nbs/library/transform.ipynb #39d545b8
+def explode_types(o): # any value; lists and tuples are opened
+    "The type of `o`, and of what it holds."
+    return {type(o): [explode_types(x) for x in o]} if isinstance(o, (list, tuple, L)) else type(o)

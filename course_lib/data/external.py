@@ -119,18 +119,32 @@ class _MorePictures:
         md5='648371e4f3a833682afb39b08a3ce2aa')
     PASCAL_2007 = DataSource(f'{_s3}imagelocal/pascal_2007.tgz',
         'train/*.jpg, train.csv (fname, labels, is_valid), test/, test.csv', 'Flickr terms',
-        'Everingham et al., PASCAL VOC 2007', size=1637796771, md5='433b4706eb7c42bd74e7f784e3fdf244')
+        'Everingham et al., PASCAL VOC 2007', size=1637796771, md5='433b4706eb7c42bd74e7f784e3fdf244',
+        sample='pascal_2007')
     BIWI_HEAD_POSE = DataSource(f'{_s3}imagelocal/biwi_head_pose.tgz',
         '<person>/frame_*_rgb.jpg, *_pose.txt, rgb.cal', 'research use',
         'Fanelli et al., Random Forests for Real Time 3D Face Analysis, 2013', size=452316199,
-        md5='00f4ccf66e8cba184bc292fdc08fb237')
+        md5='00f4ccf66e8cba184bc292fdc08fb237', sample='biwi_head_pose')
     IMAGENETTE = DataSource(f'{_s3}imageclas/imagenette2.tgz', 'train|val/<wordnet id>/*.JPEG',
         'ImageNet terms: research only', 'J. Howard, imagenette; Deng et al., ImageNet, 2009', size=1557161267,
-        md5='2c774ecb40005b35d7937d50f5d42336')
+        md5='2c774ecb40005b35d7937d50f5d42336', sample='imagenette')
     IMAGENETTE_160 = DataSource(f'{_s3}imageclas/imagenette2-160.tgz', IMAGENETTE.layout, IMAGENETTE.licence,
-        IMAGENETTE.citation, size=99003388, md5='c475f8f7617a200ba35b9facc48443c3')
+        IMAGENETTE.citation, size=99003388, md5='c475f8f7617a200ba35b9facc48443c3', sample='imagenette-160')
     IMAGENETTE_320 = DataSource(f'{_s3}imageclas/imagenette2-320.tgz', IMAGENETTE.layout, IMAGENETTE.licence,
-        IMAGENETTE.citation, size=341663724, md5='1f1f74f133caff120e575856659b87a2')
+        IMAGENETTE.citation, size=341663724, md5='1f1f74f133caff120e575856659b87a2', sample='imagenette-320')
+    IMAGEWOOF, IMAGEWOOF_160, IMAGEWOOF_320 = (
+        DataSource(f'{_s3}imageclas/imagewoof2{_end}.tgz', 'train|val/<wordnet id>/*.JPEG',
+        'ImageNet terms: research only', 'J. Howard, imagewoof; Deng et al., ImageNet, 2009', sample=f'imagewoof{_end}')
+        for _end in ('', '-160', '-320'))
+    MNIST_TINY = DataSource(f'{_s3}sample/mnist_tiny.tgz',
+        'train|valid/{3,7}/*.png, test/*.png, 28x28 grey, labels.csv',
+        MNIST.licence, MNIST.citation, sample='mnist_tiny')
+    BIWI_SAMPLE = DataSource(f'{_s3}sample/biwi_sample.tgz', 'images/*.jpg, centers.pkl (file name -> y, x)',
+        BIWI_HEAD_POSE.licence, BIWI_HEAD_POSE.citation, sample='biwi_sample')
+    COCO_TINY = DataSource(f'{_s3}sample/coco_tiny.tgz', 'train/*.jpg, train.json (images, annotations, categories)',
+        'CC BY 4.0 (annotations), Flickr terms', 'Lin et al., Microsoft COCO, 2014', sample='coco_tiny')
+    PLANET_TINY = DataSource(f'{_s3}sample/planet_tiny.tgz', 'train/*.jpg, labels.csv (image_name, tags)',
+        _kaggle, 'Kaggle, Planet: Understanding the Amazon from Space, 2017', sample='planet')
 
 # %% ../../nbs/library/data/external.ipynb #d622234d
 _grouplens = 'GroupLens: research use with acknowledgement, not commercial'

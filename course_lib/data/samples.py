@@ -25,6 +25,9 @@ _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules o
                 adult='course_lib.data.drawn_adult', rossmann='course_lib.data.drawn_sales',
                 **dict.fromkeys(('movielens', 'ml_sample', 'ml_100k'), 'course_lib.data.drawn_ratings'),
                 **dict.fromkeys(('imdb', 'imdb_sample', 'reviews_tabular'), 'course_lib.data.drawn_reviews'),
+                **dict.fromkeys('''pets imagenette imagenette-160 imagenette-320 imagewoof imagewoof-160 imagewoof-320
+                    pascal_2007 coco_tiny biwi_head_pose biwi_sample mnist_tiny'''.split(),
+                    'course_lib.data.drawn_things'),
                 arxiv='course_lib.data.drawn_abstracts', nietzsche='course_lib.data.drawn_letters')
 
 def register_sample(name:str,        # what `make_sample` and the entries of `URLs` call it

@@ -9,12 +9,15 @@ __all__ = []
 from PIL import Image
 
 from ..basics import *
+from . import models
 from .augment import *
+from .boxes import *
 from .cam import *
 from .core import *
 from .data import *
 from .learner import *
 from .models import *
+from .models.xresnet import *
 from .precompute import *
 from .tta import *
 

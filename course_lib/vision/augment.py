@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['ResizeMethod', 'PadMode', 'crop_pad', 'Resize', 'RandomCrop', 'CropPad', 'AffineCoordTfm', 'Flip', 'Dihedral',
            'Rotate', 'Zoom', 'Warp', 'LightingTfm', 'Brightness', 'Contrast', 'Saturation', 'Hue', 'RandomErasing',
-           'RandomResizedCrop', 'RandomResizedCropGPU', 'setup_aug_tfms', 'aug_transforms']
+           'RandomResizedCrop', 'FlipItem', 'DihedralItem', 'RandomResizedCropGPU', 'setup_aug_tfms', 'aug_transforms']
 
 # %% ../../nbs/library/vision/augment.ipynb #9378ad96
+import functools
 import math
 
 import torch
@@ -16,7 +17,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from PIL import Image
 
-from ..torch_core import TensorImage, TensorImageBase, TensorMask, TensorPoint, retag
+from ..torch_core import TensorBBox, TensorImage, TensorImageBase, TensorMask, TensorPoint, retag
 from ..transform import RandTransform
 from .core import PILMask, image2tensor, to_image
 
@@ -94,6 +95,18 @@ def _scale_to(x, hw, resamples):
     y = F.interpolate(y, hw, mode='nearest') if nearest else F.interpolate(y, hw, mode='bilinear', antialias=True)
     return retag(y.view(*x.shape[:-2], *hw), x)
 
+def _corners_too(move):
+    "Let a function of points move boxes: the box around where its four corners go; empty boxes stay empty."
+    @functools.wraps(move)
+    def moved(self, x):
+        if not isinstance(x, TensorBBox): return move(self, x)
+        b = x.as_subclass(torch.Tensor)
+        corners = b[..., [0, 1, 2, 1, 0, 3, 2, 3]].unflatten(-1, (4, 2))
+        at = move(self, corners.flatten(-3, -2).as_subclass(TensorPoint)).as_subclass(torch.Tensor).view(corners.shape)
+        new = torch.cat([at.amin(-2), at.amax(-2)], -1)
+        return TensorBBox(torch.where((b[..., 2:] > b[..., :2]).all(-1, keepdim=True), new, 0.))
+    return moved
+
 # %% ../../nbs/library/vision/augment.ipynb #fafcae2c
 class Resize(RandTransform):
     "Bring pictures to one size; the place of a crop is drawn anew in training, and is the centre in validation."
@@ -147,6 +160,7 @@ class Resize(RandTransform):
         hw = self.scaled(*x.shape[-2:])
         if x.shape[-2:] != hw: x = _scale_to(x, hw, self.resamples)
         return crop_pad(x, self.size, self.place, self.pad_mode)
+    @_corners_too
     def encodes(self, x:TensorPoint): return _move_points(x, self.hw, self.size, self.place)
 
 def _like_pil(t, old):
@@ -175,6 +189,7 @@ class RandomCrop(RandTransform):
     def encodes(self, x:Image.Image):
         return _like_pil(crop_pad(image2tensor(x), self.size, self.place, self.pad_mode), x)
     def encodes(self, x:TensorImageBase): return crop_pad(x, self.size, self.place, self.pad_mode)
+    @_corners_too
     def encodes(self, x:TensorPoint): return _move_points(x, self.hw, self.size, self.place)
 
 class CropPad(RandomCrop):
@@ -288,6 +303,7 @@ class AffineCoordTfm(RandTransform):
     def encodes(self, x:TensorMask):
         y = self._go(x.as_subclass(torch.Tensor)[:, None].float(), self.mode_mask)
         return y[:, 0].to(x.dtype)
+    @_corners_too
     def encodes(self, x:TensorPoint): # a point goes where it will be found: the other way round
         back = torch.linalg.inv(self.mat).to(x.device)
         p = F.pad(x.as_subclass(torch.Tensor), (0, 1), value=1.) @ back.transpose(1, 2)
@@ -570,12 +586,43 @@ class RandomResizedCrop(RandTransform):
         top, left, h, w = self.box # Pillow scales the box itself, as a reader without torch will
         box = x.resize(self.scaled_hw[::-1], _resamples.get(r := self.resamples[0], r), (left, top, left + w, top + h))
         return _like_pil(crop_pad(image2tensor(box), self.size), x)
+    @_corners_too
     def encodes(self, x:TensorPoint):
         top, left, h, w = self.box
         at = ((x + 1) / 2 * x.new_tensor(self.hw[::-1]) - x.new_tensor([left, top])) / x.new_tensor([w, h]) * 2 - 1
         return _move_points(at, self.scaled_hw, self.size, (0.5, 0.5))
 
 def _tagged(im): return TensorMask(image2tensor(im)[0]) if isinstance(im, PILMask) else TensorImage(image2tensor(im))
+
+# %% ../../nbs/library/vision/augment.ipynb #c0aa5371
+class FlipItem(RandTransform):
+    "Mirror an item left and right, with probability `p`."
+    order = 1
+    def __init__(self, p:float=0.5): # how often
+        super().__init__(p=p)
+    def encodes(self, x:Image.Image): return _like_pil(image2tensor(x).flip(-1), x)
+    def encodes(self, x:TensorImageBase): return x.flip(-1)
+    @_corners_too
+    def encodes(self, x:TensorPoint): return x * x.new_tensor([-1, 1])
+
+class DihedralItem(RandTransform):
+    "Turn an item by quarters and mirror it, all eight ways alike, with probability `p`."
+    order = 1
+    def __init__(self, p:float=1.): # how often
+        super().__init__(p=p)
+    def before_call(self, b, split_idx):
+        super().before_call(b, split_idx)
+        self.k = int(torch.randint(8, ()))
+    def _turned(self, t):
+        t = t.flip(-1) if self.k & 4 else t
+        return torch.rot90(t, self.k & 3, (-2, -1))
+    def encodes(self, x:Image.Image): return _like_pil(self._turned(image2tensor(x)), x)
+    def encodes(self, x:TensorImageBase): return retag(self._turned(x.as_subclass(torch.Tensor)), x)
+    @_corners_too
+    def encodes(self, x:TensorPoint):
+        p = x * x.new_tensor([-1, 1]) if self.k & 4 else x.as_subclass(torch.Tensor)
+        for _ in range(self.k & 3): p = torch.stack([p[..., 1], -p[..., 0]], -1) # anticlockwise, as rot90 turns
+        return p
 
 # %% ../../nbs/library/vision/augment.ipynb #3f79c05e
 class RandomResizedCropGPU(AffineCoordTfm):
