@@ -445,7 +445,7 @@ def test_segmentation_in_four_lines(run):
     n = run('''
 path = untar_data(URLs.CAMVID_TINY)
 dls = SegmentationDataLoaders.from_label_func(
-    path, bs=8, fnames=get_image_files(path/"images")[:24],
+    path, bs=4, fnames=get_image_files(path/"images")[:10],
     label_func=lambda o: path/'labels'/f'{o.stem}_P{o.suffix}',
     codes=np.loadtxt(path/'codes.txt', dtype=str)
 )
@@ -465,10 +465,10 @@ def acc_camvid(inp, targ):
 learn.metrics = [acc_camvid, foreground_acc, JaccardCoeffMulti(), DiceMulti()]
 row = learn.validate()
 learn.loss_func = DiceLoss()
-learn.fit(1, 1e-4)
+learn.get_preds(dl=[dls.one_batch()], with_loss=True)
 interp = SegmentationInterpretation.from_learner(learn)
 ''')
-    assert n['dls'].one_batch()[1].shape == (8, 96, 128) and type(n['learn'].model).__name__ == 'DynamicUnet'
+    assert n['dls'].one_batch()[1].shape == (4, 96, 128) and type(n['learn'].model).__name__ == 'DynamicUnet'
     assert n['mask'].shape == (96, 128) and n['scores'].shape == (11, 96, 128) and (n['mask'] == n['again']).all()
     assert len(n['learn'].splitter(n['learn'].model)) == 3 and 0 <= n['row'][1] <= 1
-    assert n['interp'].confusion_matrix().sum() == 4 * 96 * 128
+    assert n['interp'].confusion_matrix().sum() == 2 * 96 * 128
