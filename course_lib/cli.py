@@ -130,17 +130,19 @@ def lesson(number:int,      # 1 to 8
 # %% ../nbs/library/cli.ipynb #6f696223
 def predict(model:str,       # a model that `course_lib train` saved
             files:list[str], # pictures or .txt files, one or more; or one table of new rows (.csv, .tsv, .parquet …)
-            out:str=None,    # write all answers to this .csv (those of a table: .csv or .parquet)
+            out:str=None,    # write all answers to this .csv (those of a table: .csv or .parquet; masks: a folder)
             keep:str='',     # columns of the table to copy in front of its answers, with commas between
             sep:str=None,    # between cells of the table; tab for a tab (default: found)
             encoding:str=None, # of the table or texts, such as cp1252 (default: found)
             decimal:str=None,  # decimal point in the table: . or , (default: as in training)
             dayfirst:Literal['auto', 'yes', 'no']='auto', # is 1/2/2024 in February? 'auto': as in training
            )->dict:          # one entry a picture: label and probabilities; of a table the number of rows, and a few
-    "Name what is on pictures, judge texts, or fill in a column of a table."
+    "Name what is on pictures, paint masks, judge texts, or fill in a column of a table."
     how = dict(sep=sep, encoding=encoding, decimal=decimal, dayfirst=dayfirst)
     if _of_texts(model, files): return _predict_texts(model, files, out, keep, sep, encoding)
     if _is_table(files): return _predict_table(model, files, out, keep, **how)
+    from course_lib.apps.camvid import paints_masks
+    if paints_masks(model): return _predict_masks(model, files, out)
     from course_lib.apps.recipe import predict_files
     if out is not None and not out.endswith('.csv'): raise ValueError(f'out={out} should end in .csv')
     rows = predict_files(model, files)
@@ -154,6 +156,14 @@ def predict(model:str,       # a model that `course_lib train` saved
             csv.writer(f).writerow(['file', 'label', *(f'p_{c}' for c in classes)])
             csv.writer(f).writerows([r['file'], r['label'], *r['probabilities'].values()] for r in rows)
     return dict(predictions=rows, **({} if out is None else dict(out=out)))
+
+def _predict_masks(model, files, out):
+    from course_lib.apps.camvid import predict_masks
+    rows = predict_masks(model, files, out or 'masks')
+    for row in rows:
+        most = ', '.join(f'{k} {v:.0%}' for k, v in list(row['shares'].items())[:4])
+        print(f'{row["file"]}: {most} -> {row["mask"]}')
+    return dict(predictions=rows)
 
 def _is_table(files):
     ends = ('.csv', '.tsv', '.parquet', '.feather')

@@ -594,7 +594,7 @@ def _no_loss(*args):
 _args, _metrics = ('lr', 'wd', 'wd_bn_bias', 'train_bn', 'moms'), ('metric', 'metric function', 'function')
 _homes = '''losses metrics layers learner transform data.core data.transforms data.load
     vision.core vision.augment vision.data vision.models vision.learner vision.efficientnet
-    vision.resnet vision.fast_net
+    vision.resnet vision.fast_net vision.unet
     tabular.core tabular.data tabular.procs tabular.model tabular.learner tabular.prepare tabular.reading
     tabular.ensemble
     callback.rnn text.core text.data text.models.core text.models.awdlstm text.models.chars text.learner

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BaseLoss', 'MSELossFlat', 'L1LossFlat', 'CrossEntropyLossFlat', 'about_classes', 'BCEWithLogitsLossFlat',
-           'BCELossFlat', 'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'meaning_of', 'looks_activated',
-           'NoneReduce']
+           'BCELossFlat', 'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'DiceLoss', 'meaning_of',
+           'looks_activated', 'NoneReduce']
 
 # %% ../nbs/library/losses.ipynb #73c8966f
 import copy
@@ -263,6 +263,27 @@ class FocalLossFlat(CrossEntropyLossFlat):
                  reduction:str='mean'): # 'mean', 'sum' or 'none'
         super().__init__(axis=axis)
         self.func = FocalLoss(gamma, weight, reduction)
+
+# %% ../nbs/library/losses.ipynb #13ea9ff6
+class DiceLoss(CrossEntropyLossFlat):
+    "1 - Dice's coefficient of probabilities, for each picture and class; targets outside the classes do not count."
+    def __init__(self, axis:int=1,          # the dimension of the classes
+                 smooth:float=1e-6,         # added to both areas: a class that is nowhere is found perfectly
+                 reduction:str='sum',       # 'mean', 'sum' or 'none' (one number a picture)
+                 square_in_union:bool=False): # squares of the probabilities in the areas
+        super().__init__(axis=axis, reduction=reduction)
+        self.smooth, self.square_in_union = smooth, square_in_union
+    def __call__(self, pred, targ):
+        if targ.numel() * pred.shape[self.axis] != pred.numel(): raise _misfit(self, pred, targ, self._fix(pred, targ))
+        p = self.activation(_full(pred)).movedim(self.axis, 1)
+        targ = targ.long().reshape(len(p), *p.shape[2:])
+        counted = ((targ >= 0) & (targ < p.shape[1])).unsqueeze(1)
+        truth = F.one_hot(targ.clamp(0, p.shape[1] - 1), p.shape[1]).movedim(-1, 1) * counted
+        p = p * counted
+        def total(x): return x.flatten(2).sum(-1)
+        both = total(p**2 if self.square_in_union else p) + total(truth)
+        lost = 1 - (2 * total(p * truth) + self.smooth) / (both + self.smooth)
+        return lost.sum(1) if self.reduction == 'none' else lost.mean() if self.reduction == 'mean' else lost.sum()
 
 # %% ../nbs/library/losses.ipynb #0e1d6cbc
 class _Meaning:

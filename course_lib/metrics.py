@@ -7,7 +7,7 @@ __all__ = ['perplexity', 'Metric', 'AvgMetric', 'AccumMetric', 'flatten_check', 
            'AvgSmoothLoss', 'accuracy', 'error_rate', 'top_k_accuracy', 'accuracy_multi', 'FBeta', 'F1Score',
            'Precision', 'Recall', 'FBetaMulti', 'F1ScoreMulti', 'PrecisionMulti', 'RecallMulti', 'RocAuc',
            'RocAucBinary', 'RocAucMulti', 'mse', 'mae', 'mape', 'rmse', 'exp_rmspe', 'R2Score', 'LogLoss', 'Perplexity',
-           'Dice', 'JaccardCoeff', 'DiceMulti', 'JaccardCoeffMulti', 'BalancedAccuracy', 'CohenKappa',
+           'Dice', 'JaccardCoeff', 'DiceMulti', 'JaccardCoeffMulti', 'foreground_acc', 'BalancedAccuracy', 'CohenKappa',
            'MatthewsCorrCoef', 'APScoreBinary', 'APScoreMulti', 'HammingLoss', 'HammingLossMulti', 'BrierScore',
            'PearsonCorrCoef', 'SpearmanCorrCoef', 'skm_to_fastai']
 
@@ -94,7 +94,7 @@ class AvgMetric(Metric):
         "How many targets of this batch count."
         counts = getattr(_bare(self.func), 'counts', None)
         if counts is None: return _weight(targs)
-        return counts(pred, *targs, axis=getattr(self.func, 'keywords', {}).get('axis', -1))
+        return counts(pred, *targs, **getattr(self.func, 'keywords', {}))
     @property
     def value(self): return _number(self.total / self.count, self.name) if self.count else None
 
@@ -478,16 +478,19 @@ class Perplexity(AvgLoss):
 # %% ../nbs/library/metrics.ipynb #abe0989c
 class _Overlap(Metric):
     "Counts how often each class was predicted for each class; targets outside the classes (255, -100) do not count."
+    ignore_index = None
     def reset(self): self.table = None
     def add(self, pred, targ):
         c = pred.shape[self.axis]
         pred, targ = flatten_check(_classes(pred, self.axis, self.name), targ.long())
         if self.table is None: self.table = torch.zeros(c * c, dtype=torch.long, device=pred.device)
         counted = (targ >= 0) & (targ < c)
+        if self.ignore_index is not None: counted &= targ != self.ignore_index
         self.table.scatter_add_(0, targ.clamp(0, c - 1) * c + pred, counted.long())
 
-    def __init__(self, axis:int=1): # dimension of the classes
-        self.axis = axis
+    def __init__(self, axis:int=1,             # dimension of the classes
+                 ignore_index:int|None=None): # a class that means "not labelled": its pixels do not count
+        self.axis, self.ignore_index = axis, ignore_index
         self.reset()
 
 # %% ../nbs/library/metrics.ipynb #f049d6cc
@@ -498,7 +501,9 @@ def per_class(self:_Overlap)->list: # one number a class; NaN where a class occu
     c = math.isqrt(len(self.table))
     table = self.table.view(c, c).cpu().double()
     tp, areas = table.diag(), table.sum(0) + table.sum(1)
-    return (tp / (areas / 2 if self._dice else areas - tp)).tolist()
+    overlap = tp / (areas / 2 if self._dice else areas - tp)
+    if self.ignore_index is not None: overlap[self.ignore_index] = torch.nan
+    return overlap.tolist()
 
 @patch(as_prop=True)
 def value(self:_Overlap)->float:
@@ -522,6 +527,22 @@ class DiceMulti(_Overlap):
 class JaccardCoeffMulti(_Overlap):
     "Mean intersection over union of the classes that occur."
     _dice, _many = False, True
+
+# %% ../nbs/library/metrics.ipynb #9f0797cc
+def _foreground_count(pred, targ, bkg_idx=0, axis=1):
+    return ((targ != bkg_idx) & ~_void(targ, pred.shape[axis])).sum()
+
+@mean_metric
+def foreground_acc(inp,            # scores, classes along `axis`
+                   targ,           # class numbers; -100 and 255 mark what does not count
+                   bkg_idx:int=0,  # the class whose pixels do not count
+                   axis:int=1):    # dimension of the classes
+    "The share of right pixels among those that are not background."
+    pred, flat_targ = flatten_check(_classes(inp, axis, 'foreground_acc'), targ)
+    right = (pred == flat_targ) & (flat_targ != bkg_idx)
+    return right.float().sum() / _foreground_count(inp, targ, bkg_idx, axis)
+
+foreground_acc.counts = _foreground_count
 
 # %% ../nbs/library/metrics.ipynb #ad1c87cd
 def _table_of(pred, targ, labels=None):

@@ -438,3 +438,37 @@ picture.show(ctx=ax)
 ''')
     assert n['cam'].shape == (2, 8, 8) and n['picture'].shape == (3, 32, 32) and n['picture'].max() > 1
     n['torch'].testing.assert_close(n['by_gradient'] * 64, n['cam'][1].detach())   # after a mean, both are the same map
+
+
+def test_segmentation_in_four_lines(run):
+    "The cells of the book's chapter 1, and what chapter 15 says of the net."
+    n = run('''
+path = untar_data(URLs.CAMVID_TINY)
+dls = SegmentationDataLoaders.from_label_func(
+    path, bs=4, fnames=get_image_files(path/"images")[:10],
+    label_func=lambda o: path/'labels'/f'{o.stem}_P{o.suffix}',
+    codes=np.loadtxt(path/'codes.txt', dtype=str)
+)
+learn = unet_learner(dls, resnet18, pretrained=False)
+learn.fine_tune(1)
+learn.show_results(max_n=6, figsize=(7,8))
+mask, numbers, scores = learn.predict(get_image_files(path/'images')[0])
+learn.path = Path()
+learn.export('street.pkl')
+again = load_learner('street.pkl').predict(get_image_files(path/'images')[0])[0]
+name2id = {v: k for k, v in enumerate(dls.vocab)}
+void = name2id['Void']
+def acc_camvid(inp, targ):
+    targ = targ.squeeze(1)
+    mask = targ != void
+    return (inp.argmax(dim=1)[mask] == targ[mask]).float().mean()
+learn.metrics = [acc_camvid, foreground_acc, JaccardCoeffMulti(), DiceMulti()]
+row = learn.validate()
+learn.loss_func = DiceLoss()
+learn.get_preds(dl=[dls.one_batch()], with_loss=True)
+interp = SegmentationInterpretation.from_learner(learn)
+''')
+    assert n['dls'].one_batch()[1].shape == (4, 96, 128) and type(n['learn'].model).__name__ == 'DynamicUnet'
+    assert n['mask'].shape == (96, 128) and n['scores'].shape == (11, 96, 128) and (n['mask'] == n['again']).all()
+    assert len(n['learn'].splitter(n['learn'].model)) == 3 and 0 <= n['row'][1] <= 1
+    assert n['interp'].confusion_matrix().sum() == 2 * 96 * 128

@@ -114,9 +114,9 @@ class _MorePictures:
     MNIST = DataSource(f'{_s3}imageclas/mnist_png.tgz', 'training|testing/<digit>/*.png, 28x28 grey',
         'CC BY-SA 3.0', 'LeCun, Cortes and Burges, MNIST', size=15683414, md5='03639f83c4e3d19e0a3a53a8a997c487',
         mirror='mnist_10k', sample='mnist')
-    CAMVID = DataSource(f'{_s3}imagelocal/camvid.tgz', 'images/*.png, labels/<stem>_P.png, codes.txt',
+    CAMVID = DataSource(f'{_s3}imagelocal/camvid.tgz', 'images/*.png, labels/<stem>_P.png, codes.txt, valid.txt',
         'none stated; research use', 'Brostow et al., Semantic Object Classes in Video, 2009', size=598913237,
-        md5='648371e4f3a833682afb39b08a3ce2aa')
+        md5='648371e4f3a833682afb39b08a3ce2aa', sample='camvid', rows='A19')
     PASCAL_2007 = DataSource(f'{_s3}imagelocal/pascal_2007.tgz',
         'train/*.jpg, train.csv (fname, labels, is_valid), test/, test.csv', 'Flickr terms',
         'Everingham et al., PASCAL VOC 2007', size=1637796771, md5='433b4706eb7c42bd74e7f784e3fdf244',

@@ -20,6 +20,7 @@ from .models import *
 from .models.xresnet import *
 from .precompute import *
 from .tta import *
+from .unet import *
 
 # %% ../../nbs/library/vision/all.ipynb #b855ae11
 __all__ = [name for name in globals() if not name.startswith(('_', 'check_'))]

@@ -224,7 +224,7 @@ class PILImage(Image.Image):
         if isinstance(f, Image.Image): name, im = getattr(f, 'filename', '') or 'the picture given', f
         else: im = _header(*(read := _read(f))); name = read[1]
         todo = im, name, cls._kind, im.size, cls.value_range
-        if f is im or not lazy or im.format != 'JPEG' or cls._kind == 'mask': return cls._wrap(_decode(*todo))
+        if f is im or not lazy or im.format != 'JPEG' or cls._kind == 'mask': return cls._wrap(_decode(*todo), name)
         self = cls()
         self._todo = todo
         self._mode, self._size = ('RGB' if cls._kind == 'RGB' else 'L'), cls._upright(im)
@@ -242,9 +242,10 @@ class PILImage(Image.Image):
         return im.size[::-1] if turn is not None and turn not in list(_turns.values())[:3] else im.size
 
     @classmethod
-    def _wrap(cls, im):
+    def _wrap(cls, im, name=''):
         "`im` as this class, sharing its pixels."
         self = cls()
+        if name and cls._kind == 'mask': self.filename = str(name) # for complaints about what it holds
         im.load()
         self.im, self._mode, self._size = im.im, im.mode, im.size
         return self
@@ -274,7 +275,7 @@ def draft(self:PILImage,
 @patch
 def _new(self:PILImage, core):
     im = Image.Image._new(self, core)
-    return self._wrap(im) if im.mode == self._mode else im
+    return self._wrap(im, getattr(self, 'filename', '')) if im.mode == self._mode else im
 
 @patch
 def show(self:PILImage,
