@@ -22,7 +22,7 @@ from torch.nn.modules import module as hooks
 from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
 from .data.external import beside, check_place, sweep
-from .torch_core import _check_type, check_config, from_config, name_of, registry, role_of, to_config
+from .torch_core import _check_type, check_config, from_config, in_one_process, name_of, registry, role_of, to_config
 
 # %% ../nbs/library/learner_io.ipynb #908697ca
 @contextmanager
@@ -53,6 +53,9 @@ def write_tensors(file,         # where
                   note:dict,    # what `json.dumps` accepts
                  )->Path:
     "One safetensors file: tensors, a note in JSON, and the hash of both."
+    return in_one_process(_write_tensors, file, tensors, note)
+
+def _write_tensors(file, tensors, note):
     from safetensors import SafetensorError
     from safetensors.torch import save_file
     first, same, out = {}, {}, {}
@@ -284,8 +287,10 @@ def _save_torch(learn, file, with_opt):
     plain = lambda t: t.detach().as_subclass(torch.Tensor).cpu().clone()
     held = {k: plain(v) for k, v in learn.model.state_dict().items()}
     if with_opt and learn.opt is not None: held = {'model': held, 'opt': learn.opt.state_dict()} # as fastai does
-    with whole_file(file) as part: torch.save(held, part)
-    return file
+    def write():
+        with whole_file(file) as part: torch.save(held, part)
+        return file
+    return in_one_process(write)
 
 # %% ../nbs/library/learner_io.ipynb #60a81883
 def nn_recipe(m:nn.Module)->dict: # JSON-able
