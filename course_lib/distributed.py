@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['rank_distrib', 'num_distrib', 'parts_of', 'Share', 'can_share', 'ProcessLost', 'rank0_first', 'DistributedTrainer']
 
-# %% ../nbs/library/distributed.ipynb #571642df
-import copy, datetime, os, re
-from contextlib import contextmanager, suppress
+# %% ../nbs/library/distributed.ipynb #973d8181
+import datetime, os, re
+from contextlib import contextmanager
 from functools import partial
 import torch
 from fastcore.basics import patch

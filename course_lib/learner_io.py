@@ -520,8 +520,9 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
     "Everything that predicting needs, in one file. The learner stays as it is."
     file = check_place(Path(self.path)/fname, 'learn.path = a folder of your own')
     dls = self.dls.to_config() if hasattr(self.dls, 'to_config') else None
-    if dls is None: print('these data do not say how new items are prepared: the loaded learner predicts batches, '
-                          'get_preds(dl=[batch])')
+    if dls is None and getattr(self, 'logging', True):
+        print('these data do not say how new items are prepared: the loaded learner predicts batches, '
+              'get_preds(dl=[batch])')
     model = _model_note(self.model)
     note = {'kind': 'learner', 'learner': name_of(type(self)).removeprefix('__main__.'), 'dls': dls,
             'model': model, 'loss': loss_recipe(self.loss_func),
