@@ -160,7 +160,7 @@ def opt_state(opt, tensors:dict, note:dict # as `opt_tensors` gave them
     for i, k, v in [*note['numbers'], *([*name.split('.', 2)[1:], t] for name, t in tensors.items())]:
         i = int(i) if str(i).isdigit() else len(shapes)
         if i >= len(shapes) or isinstance(v, torch.Tensor) and not _state_of(v, shapes[i]): raise other
-        state.setdefault(i, {})[k] = v
+        state.setdefault(i, {})[k] = v.clone() if isinstance(v, torch.Tensor) else v # not a page of the file
     return {'state': state, 'param_groups': [_group(*gs) for gs in zip(mine['param_groups'], note['groups'])]}
 
 def _state_of(t, shape):

@@ -15,7 +15,7 @@ from torch import nn
 from .core import Callback, CancelFitException
 from ..data.external import check_place
 from ..learner_io import (chance, check_fit, model_file, opt_state, opt_tensors, read_tensors, refusals,
-                                   set_chance, write_tensors)
+                                   set_chance, whole_file, write_tensors)
 from ..torch_core import in_one_process, set_seed
 
 # %% ../../nbs/library/callback/tracker.ipynb #b8743a7b
@@ -215,19 +215,21 @@ def _write(self:CheckpointCallback, tensors, note):
     os.replace(new, self.file)
 
 def _second_name(file, other):
-    "The same bytes under another name; copied where the disk knows no links."
-    try: os.link(file, other)
-    except OSError: shutil.copyfile(file, other)
+    "The same bytes under another name, in place of what was called so; copied where the disk knows no links."
+    with whole_file(other) as part:
+        try: os.link(file, part)
+        except OSError: shutil.copyfile(file, part)
 
 @patch
 def _read(self:CheckpointCallback):
     "The newest checkpoint that is whole: its file, tensors and note; None if there is none."
     there = [f for f in self.files if f.exists()]
     for f, older in zip(there, [*there[1:], None]):
-        try: return f, *read_tensors(f, 'checkpoint')
+        try: tensors, note = read_tensors(f, 'checkpoint')
         except ValueError as e:
             if older is None: raise
             print(f'{e} Going on from the one before it, {older.name}.')
+        else: return f, {k: t.clone() for k, t in tensors.items()}, note # in memory, and not on a page of the file
 
 # %% ../../nbs/library/callback/tracker.ipynb #d0dfa1fa
 class Replayed:
@@ -264,7 +266,7 @@ def before_train(self:CheckpointCallback):
     mine = self.seed + int(os.environ.get('RANK', 0)) # several processes draw different things
     learn.dl, learn.first_iter, self._middle = Replayed(learn.dl, mine, start), start, None
     if not middle: return
-    restore(learn, *middle) # once more: others begin an epoch by forgetting
+    restore(learn, *middle, say=False) # once more: others begin an epoch by forgetting
     _hold(learn.model, *middle)
     if learn.n_iter: learn.pct_train = (learn.epoch + start / learn.n_iter) / learn.n_epoch
 
@@ -335,7 +337,8 @@ def _hold(model, tensors, note):
             if k in vars(layers.get(at)) and k not in usual: setattr(layers[at], k, v)
 
 # %% ../../nbs/library/callback/tracker.ipynb #dc9a56d1
-def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
+def restore(learn, tensors:dict, note:dict, # as `snapshot` gave them
+            say:bool=True): # tell which callbacks are new or missing
     "Put everything back, and let the fit go on; ValueError, and nothing changed, where something does not fit."
     if note['n_epoch'] != learn.n_epoch:
         raise ValueError(f'the checkpoint is of a run of {note["n_epoch"]} epochs, this one has '
@@ -345,7 +348,7 @@ def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
     check_fit(learn.model, weights)
     state = opt_state(learn.opt, part('opt.'), note['opt'])
     grads = [(ps[int(name[5:])], g) for name, g in part('grad.').items()]
-    cbs = _kept_values(learn, tensors, note['cbs'])
+    cbs = _kept_values(learn, tensors, note['cbs'], say)
     odd = not 0 <= note['epoch'] <= learn.n_epoch or note['train_iter'] < 0 or note.get('iter', 0) < 0
     if odd or any(p.shape != g.shape for p, g in grads):
         raise ValueError('the checkpoint is of another run')
@@ -359,11 +362,11 @@ def restore(learn, tensors:dict, note:dict): # as `snapshot` gave them
         cb('after_restore')
     learn.start_epoch, learn.train_iter = note['epoch'], note['train_iter']
 
-def _kept_values(learn, tensors, note):
+def _kept_values(learn, tensors, note, say=True):
     "Callbacks with what they kept: only what they declare."
     keepers = _keepers(learn)
-    for name in sorted(set(note) - set(keepers)): print(f'resuming: the callback {name} is not in this run')
-    for name in sorted(set(keepers) - set(note)): print(f'resuming: the callback {name} is new, and starts from here')
+    for name in sorted(set(note) ^ set(keepers)) if say else ():
+        print(f'resuming: the callback {name} is', 'not in this run' if name in note else 'new, and starts from here')
     return [(cb, {k: _unnoted(note[n][k], tensors) for k in cb.kept if k in note[n]})
             for n, cb in keepers.items() if n in note]
 
