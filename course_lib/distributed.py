@@ -42,10 +42,10 @@ def _range(sizes, rank):
     start = sum(sizes[:rank])
     return (start, start + sizes[rank]) if sizes[rank] else (0, 1)
 
-# %% ../nbs/library/distributed.ipynb #4e392451
+# %% ../nbs/library/distributed.ipynb #c62be1bc
 class Share:
     "The part of one process in each batch; `sizes` says how many items of the latest batch each process has."
-    def __init__(self, dl,      # a loader, whose batches become `n` times as large; or any iterable, whose batches are cut
+    def __init__(self, dl,      # a loader: its batches become `n` times as large; or any iterable: its batches are cut
                  rank:int,      # number of this process
                  n:int):        # processes
         self.dl, self.rank, self.n, self.sizes = dl, rank, n, []
@@ -74,7 +74,7 @@ def can_share(dl)->bool: # a loader
     "Has it batches that can be made anew in another size? A list of batches has not."
     return isinstance(dl, torch_data.DataLoader) and bool(_plain(dl)) or hasattr(dl, 'new') and hasattr(dl, 'bs')
 
-# %% ../nbs/library/distributed.ipynb #83d17e9d
+# %% ../nbs/library/distributed.ipynb #f862da21
 @patch
 def _drawn(self:Share, f):
     "What `f` draws with the random state of the first process, which alone moves on."
@@ -105,7 +105,8 @@ def _of_torchs(self:Share):
     mine, sizes = self._cut(self._drawn(draw))
     same = {k: getattr(dl, k) for k in 'num_workers collate_fn pin_memory timeout worker_init_fn'.split()}
     seeds = torch.Generator().manual_seed(int(torch.initial_seed()) % 2**31)
-    for self.sizes, b in zip(sizes, torch_data.DataLoader(dl.dataset, batch_sampler=mine, generator=seeds, **same)): yield b
+    made = torch_data.DataLoader(dl.dataset, batch_sampler=mine, generator=seeds, **same)
+    for self.sizes, b in zip(sizes, made): yield b
 
 @patch
 def _by_rows(self:Share):
@@ -114,7 +115,7 @@ def _by_rows(self:Share):
         rows = slice(*_range(self.sizes, self.rank))
         yield map_tensors(lambda t: retag(t[rows], t), tuple(b))
 
-# %% ../nbs/library/distributed.ipynb #bd640905
+# %% ../nbs/library/distributed.ipynb #e57a7ce1
 class ProcessLost(RuntimeError): "Another process has died, or did not answer in time."
 
 def _engine(device, timeout):
@@ -134,8 +135,8 @@ def _bounded(timeout):
     except RuntimeError as e:
         words = r'gloo|nccl|connection|timed out|timeout|broken pipe|socket|DistStore'
         if isinstance(e, ProcessLost) or not re.search(words, f'{type(e).__name__} {e}', re.I): raise
-        raise ProcessLost(f'process {rank_distrib()} of {num_distrib()} has lost another one: it died, or did not answer '
-            f'within {timeout:g} s (timeout=). Its own output says why. Start all of them again; with '
+        raise ProcessLost(f'process {rank_distrib()} of {num_distrib()} has lost another one: it died, or did not '
+            f'answer within {timeout:g} s (timeout=). Its own output says why. Start all of them again; with '
             'CheckpointCallback(resume=True) they go on from the last checkpoint.') from e
 
 # %% ../nbs/library/distributed.ipynb #0b41e0ec
@@ -211,7 +212,7 @@ def _tensors(o):
     map_tensors(found.append, o)
     return found
 
-# %% ../nbs/library/distributed.ipynb #86e4a789
+# %% ../nbs/library/distributed.ipynb #05776ba7
 @patch
 def _wrapped(self:DistributedTrainer):
     from accelerate.utils import DistributedDataParallelKwargs
@@ -225,7 +226,7 @@ def _get_chances(self):
     return gather_object([chance()])
 def _set_chances(self, all_of_them):
     if self.rank < len(all_of_them): set_chance(*all_of_them[self.rank])
-DistributedTrainer.chances = property(_get_chances, _set_chances, doc='The random states of all processes, for checkpoints.')
+DistributedTrainer.chances = property(_get_chances, _set_chances, doc='Random states of all, for checkpoints.')
 
 # %% ../nbs/library/distributed.ipynb #c80baa91
 class _Gathered(Callback):

@@ -22,7 +22,8 @@ from torch.nn.modules import module as hooks
 from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
 from .data.external import beside, check_place, sweep
-from .torch_core import _check_type, check_config, from_config, in_one_process, name_of, registry, role_of, to_config
+from .torch_core import (_check_type, check_config, from_config, in_one_process, name_of,
+                                   registry, role_of, to_config)
 
 # %% ../nbs/library/learner_io.ipynb #908697ca
 @contextmanager

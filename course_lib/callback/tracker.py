@@ -177,6 +177,21 @@ class CheckpointCallback(Callback):
         self.unfinished = self.n_fit == done and self.learn.start_epoch < self.learn.n_epoch or self.n_fit > done
         if self.n_fit < done: raise CancelFitException() # over before the checkpoint was written
 
+    def before_train(self):
+        learn, middle = self.learn, self._middle
+        if middle is None and not self.every_batches: return
+        start = middle[1]['iter'] if middle else 0
+        self.seed = middle[1]['seed'] if middle else in_one_process(lambda: int(torch.randint(2**31, ())))
+        mine = self.seed + int(os.environ.get('RANK', 0)) # several processes draw different things
+        learn.dl, learn.first_iter, self._middle = Replayed(learn.dl, mine, start), start, None
+        if not middle: return
+        restore(learn, *middle, say=False) # once more: others begin an epoch by forgetting
+        _hold(learn.model, *middle)
+        if learn.n_iter: learn.pct_train = (learn.epoch + start / learn.n_iter) / learn.n_epoch
+
+    def after_batch(self):
+        if self.every_batches and (self.iter + 1) % self.every_batches == 0: self._save(self.seed)
+
     def _count(self):
         "A cell that is run again after an interruption goes on with its fit, or begins again with its first."
         this, fits = _mark(self.learn), self.fits
@@ -255,24 +270,6 @@ class Replayed:
             if batch is None: return
             if i >= self.start: yield batch
             i += 1
-
-# %% ../../nbs/library/callback/tracker.ipynb #27a15e58
-@patch
-def before_train(self:CheckpointCallback):
-    learn, middle = self.learn, self._middle
-    if middle is None and not self.every_batches: return
-    start = middle[1]['iter'] if middle else 0
-    self.seed = middle[1]['seed'] if middle else in_one_process(lambda: int(torch.randint(2**31, ())))
-    mine = self.seed + int(os.environ.get('RANK', 0)) # several processes draw different things
-    learn.dl, learn.first_iter, self._middle = Replayed(learn.dl, mine, start), start, None
-    if not middle: return
-    restore(learn, *middle, say=False) # once more: others begin an epoch by forgetting
-    _hold(learn.model, *middle)
-    if learn.n_iter: learn.pct_train = (learn.epoch + start / learn.n_iter) / learn.n_epoch
-
-@patch
-def after_batch(self:CheckpointCallback):
-    if self.every_batches and (self.iter + 1) % self.every_batches == 0: self._save(self.seed)
 
 # %% ../../nbs/library/callback/tracker.ipynb #cdaceba8
 def _params(learn): return [p for g in learn.opt.param_groups for p in g['params']]

@@ -88,8 +88,9 @@ def check_my_share(answer:Callable # your function: order, rank, n, bs -> list o
         return 'each process takes a half of the data; it should take a half of every batch of n * bs items'
     if got == [[[0, 2], [4, 6]], [[1, 3], [5, 7]]]:
         return 'every second item is a fair share as well, but here process 0 takes the first bs of each batch'
-    if got != [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]: return f'8 items, bs=2: [0, 1], [4, 5] and [2, 3], [6, 7], not {got}'
+    right = [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
+    if got != right: return f'8 items, bs=2: {right[0]} and {right[1]}, not {got}'
     got = [[list(b) for b in answer(list(range(11)), r, 2, 2)] for r in (0, 1)]
     if len(got[0]) != len(got[1]): return '11 items: the processes have different numbers of batches; one would wait'
     if len(got[0]) > 2: return '11 items, two processes, bs=2: three items are left over and dropped'
-    return 'all good' if got == [[[0, 1], [4, 5]], [[2, 3], [6, 7]]] else f'not {got}'
+    return 'all good' if got == right else f'11 items: {right[0]} and {right[1]}, not {got}'
