@@ -428,7 +428,7 @@ def _loader(self:Learner, ds_idx):
     if ds_idx in (0, 1): return (self.dls.train, self.dls.valid)[ds_idx]
     return self.dls[ds_idx]
 
-_batch_state = 'training dl n_iter iter xb yb pred loss loss_grad autocast'.split()
+_batch_state = 'training dl n_iter iter first_iter items_now xb yb pred loss loss_grad autocast'.split()
 
 @patch
 def _judge(self:Learner, dl, cbs=None):

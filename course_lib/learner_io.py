@@ -22,7 +22,8 @@ from torch.nn.modules import module as hooks
 from .callback.core import TrainLoop
 from .callback.precision import AutoPrecision, MixedPrecision
 from .data.external import beside, check_place, sweep
-from .torch_core import _check_type, check_config, from_config, name_of, registry, role_of, to_config
+from .torch_core import (_check_type, check_config, from_config, in_one_process, name_of,
+                                   registry, role_of, to_config)
 
 # %% ../nbs/library/learner_io.ipynb #908697ca
 @contextmanager
@@ -53,6 +54,9 @@ def write_tensors(file,         # where
                   note:dict,    # what `json.dumps` accepts
                  )->Path:
     "One safetensors file: tensors, a note in JSON, and the hash of both."
+    return in_one_process(_write_tensors, file, tensors, note)
+
+def _write_tensors(file, tensors, note):
     from safetensors import SafetensorError
     from safetensors.torch import save_file
     first, same, out = {}, {}, {}
@@ -157,7 +161,7 @@ def opt_state(opt, tensors:dict, note:dict # as `opt_tensors` gave them
     for i, k, v in [*note['numbers'], *([*name.split('.', 2)[1:], t] for name, t in tensors.items())]:
         i = int(i) if str(i).isdigit() else len(shapes)
         if i >= len(shapes) or isinstance(v, torch.Tensor) and not _state_of(v, shapes[i]): raise other
-        state.setdefault(i, {})[k] = v
+        state.setdefault(i, {})[k] = v.clone() if isinstance(v, torch.Tensor) else v # not a page of the file
     return {'state': state, 'param_groups': [_group(*gs) for gs in zip(mine['param_groups'], note['groups'])]}
 
 def _state_of(t, shape):
@@ -284,8 +288,10 @@ def _save_torch(learn, file, with_opt):
     plain = lambda t: t.detach().as_subclass(torch.Tensor).cpu().clone()
     held = {k: plain(v) for k, v in learn.model.state_dict().items()}
     if with_opt and learn.opt is not None: held = {'model': held, 'opt': learn.opt.state_dict()} # as fastai does
-    with whole_file(file) as part: torch.save(held, part)
-    return file
+    def write():
+        with whole_file(file) as part: torch.save(held, part)
+        return file
+    return in_one_process(write)
 
 # %% ../nbs/library/learner_io.ipynb #60a81883
 def nn_recipe(m:nn.Module)->dict: # JSON-able
@@ -515,8 +521,9 @@ def export(self:TrainLoop, fname='export.pkl', # below `learn.path`; any name: i
     "Everything that predicting needs, in one file. The learner stays as it is."
     file = check_place(Path(self.path)/fname, 'learn.path = a folder of your own')
     dls = self.dls.to_config() if hasattr(self.dls, 'to_config') else None
-    if dls is None: print('these data do not say how new items are prepared: the loaded learner predicts batches, '
-                          'get_preds(dl=[batch])')
+    if dls is None and getattr(self, 'logging', True):
+        print('these data do not say how new items are prepared: the loaded learner predicts batches, '
+              'get_preds(dl=[batch])')
     model = _model_note(self.model)
     note = {'kind': 'learner', 'learner': name_of(type(self)).removeprefix('__main__.'), 'dls': dls,
             'model': model, 'loss': loss_recipe(self.loss_func),

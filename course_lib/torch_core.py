@@ -6,8 +6,8 @@
 __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurable', 'to_config', 'check_config', 'from_config',
            'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'TensorPoint',
            'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory', 'tensor',
-           'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed', 'show_title',
-           'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images', 'Module', 'params']
+           'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed', 'in_one_process',
+           'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images', 'Module', 'params']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
 import copy, functools, inspect, math, random, typing
@@ -414,6 +414,13 @@ def set_seed(s:int,                   # any whole number
     np.random.seed(s % 2**32)
     torch.manual_seed(s)
     if reproducible: torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+
+# %% ../nbs/library/torch_core.ipynb #5022330c
+_together = [] # the last of these runs a function in the first process, and tells all of them its answer
+
+def in_one_process(f, *args): # a function and its arguments
+    "`f(*args)`; of several processes that train together the first does it, and all get its answer or its error."
+    return _together[-1](f, *args) if _together else f(*args)
 
 # %% ../nbs/library/torch_core.ipynb #d2302ae9
 def show_title(text, ax=None, ctx=None, **kwargs):

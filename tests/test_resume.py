@@ -110,6 +110,39 @@ def test_callback(name, tmp_path):
         assert [list(o) for o in a] == [list(o) for o in b]
 
 
+@pytest.mark.parametrize('name', [None, *callbacks])
+def test_within_an_epoch(name, tmp_path):
+    "Checkpoints every few batches: the rest of the epoch's order, and what callbacks hold in the middle of it."
+    make = callbacks.get(name)
+    cbs, dice = lambda: [make()] if make else [], random.Random(f'{name}')
+    def kept(**kwargs): return CheckpointCallback(every_batches=dice.choice([1, 2, 4]), keep=2, **kwargs)
+    straight = run(tmp_path/'a', *cbs(), kept())
+    with pytest.raises(SystemExit): run(tmp_path/'b', *cbs(), kept(), Kill(dice.randrange(1, 5), dice.randrange(6)))
+    resumed = run(tmp_path/'b', *cbs(), kept(resume=True), seed=99)
+    for (k, p), q in zip(straight.model.state_dict().items(), resumed.model.state_dict().values()): assert torch.equal(p, q), k
+    assert resumed.recorder.values == straight.recorder.values and resumed.recorder.losses == straight.recorder.losses
+    assert files(tmp_path/'a') == files(tmp_path/'b')
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='has no limit on the size of files')
+@pytest.mark.parametrize('keep', [1, 3])
+def test_disk_full_in_training(keep, tmp_path):
+    "One clear error; what was written before stays whole, and the run goes on from it."
+    import resource
+    straight = run(tmp_path/'a')
+    class Fill(Callback):
+        order = 94
+        def after_epoch(self):
+            if self.epoch == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises((OSError, RuntimeError), match='checkpoint.*another (disk|folder)'): run(tmp_path/'b', CheckpointCallback(keep=keep), Fill())
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len([*tmp_path.glob('b/models/*')]) == min(keep, 2) and not [*tmp_path.glob('b/models/.*')]
+    resumed = run(tmp_path/'b', CheckpointCallback(keep=keep, resume=True), seed=99)
+    assert all(torch.equal(p, q) for p, q in zip(straight.model.state_dict().values(), resumed.model.state_dict().values()))
+
+
 @pytest.mark.parametrize('name', optimizers)
 def test_optimizer(name, tmp_path): ends_alike(tmp_path, opt_func=optimizers[name])
 

@@ -66,7 +66,8 @@ class TrainLoop:
     training = interrupted = False
     pct_train, train_iter, n_epoch, epoch, iter = 0., 0, 1, 0, 0
     device = scaler = opt = dl = pred = loss = loss_grad = n_iter = None
-    start_epoch = 0
+    start_epoch = first_iter = 0 # where a resumed fit goes on
+    wrapped = items_now = None   # for several processes: what runs the model in training; items in all their batches
     autocast = nullcontext()    # the context in which the model runs
     xb = yb = ()
 
@@ -276,15 +277,15 @@ def _one_epoch(self:TrainLoop):
 
 @patch
 def _phase(self:TrainLoop, name, dl, cancel):
-    self.dl, self.n_iter, self.training = dl, n_batches(dl), name == 'train'
+    self.dl, self.n_iter, self.training, self.first_iter = dl, n_batches(dl), name == 'train', 0
     self.model.train(self.training)
     with torch.set_grad_enabled(self.training): self._with_events(self._batches, name, cancel)
 
 # %% ../../nbs/library/callback/core.ipynb #8bff3492
 @patch
 def _batches(self:TrainLoop):
-    self.iter = -1
-    for i, batch in enumerate(self.dl): self.one_batch(i, batch)
+    self.iter = self.first_iter - 1
+    for i, batch in enumerate(self.dl, self.first_iter): self.one_batch(i, batch)
     if self.training and self.iter < 0: raise ValueError(no_batches(self.dl))
     self.n_iter = self.iter + 1
 
@@ -303,7 +304,7 @@ def one_batch(self:TrainLoop, i:int, # number of the batch in this epoch
 
 @patch
 def _do_one_batch(self:TrainLoop):
-    with self.autocast: self.pred = self.model(*self.xb)                # predict
+    with self.autocast: self.pred = self._runs()(*self.xb)              # predict
     self('after_pred')
     if self.yb:
         self.loss_grad = self.loss_func(self.pred, *self.yb)            # measure
@@ -313,6 +314,9 @@ def _do_one_batch(self:TrainLoop):
     self._with_events(self._backward, 'backward', CancelBackwardException) # which way is up
     self._with_events(self._step, 'step', CancelStepException)             # so go down
     self.opt.zero_grad()                                                   # forget this batch
+
+@patch
+def _runs(self:TrainLoop): return self.model if self.wrapped is None or not self.training else self.wrapped
 
 # %% ../../nbs/library/callback/core.ipynb #4eed0fdf
 @patch
@@ -380,14 +384,14 @@ def _cleanup(self:TrainLoop):
     for cb in self.cbs: cb.__dict__.pop('run', None)
     self._compile()
     self.training, self.xb, self.yb = False, (), ()
-    self.pred = self.loss_grad = self.dl = self.scaler = None
+    self.pred = self.loss_grad = self.dl = self.scaler = self.wrapped = self.items_now = None
     self.__dict__.pop('autocast', None)
     if self.opt is not None: self.opt.zero_grad()
 
 @patch(as_prop=True)
 def bs_now(self:TrainLoop)->int:
     "Number of items in this batch."
-    return len((self.yb or self.xb)[0])
+    return len((self.yb or self.xb)[0]) if self.items_now is None else self.items_now
 
 # %% ../../nbs/library/callback/core.ipynb #5e599416
 def _one_or_all(name):

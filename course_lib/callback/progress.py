@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from .core import Callback, CancelFitException, TrainLoop, n_batches
 from ..data.external import check_place
+from ..torch_core import in_one_process
 
 # %% ../../nbs/library/callback/progress.ipynb #ba896eba
 class Scores(Callback):
@@ -282,23 +283,25 @@ class CSVLogger(Callback):
         self.size = None
         check_place(self.file, 'learn.path = a folder of your own')
     def before_epoch(self): # not before: a resumed run goes on in the file of the killed one
-        if self.size is not None: return
+        if self.size is None: self.size = in_one_process(self._begin)
+    def _begin(self):
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        if self.append and self.file.exists(): self.size = self.file.stat().st_size
-        else: self._write(self.recorder.metric_names, 'w')
-    def after_epoch(self): self._write(self.recorder.log, 'a')
+        if self.append and self.file.exists(): return self.file.stat().st_size
+        return self._write(self.recorder.metric_names, 'w')
+    def after_epoch(self): self.size = in_one_process(self._write, self.recorder.log, 'a')
     def _write(self, row, mode):
         with self.file.open(mode, newline='') as f:
             csv.writer(f).writerow(row)
-            self.size = f.tell()
+            return f.tell()
     def after_restore(self):
         "Rows of epochs that will be run again are cut off."
+        self.size = in_one_process(self._cut)
+    def _cut(self):
         if self.file.exists() and self.size is not None and self.file.stat().st_size >= self.size:
             os.truncate(self.file, self.size)
-        else:
-            print(f'{self.file} is not the file of the interrupted run: the rows before epoch {self.start_epoch} '
-                  'are missing in it')
-            self.size = None
+            return self.size
+        print(f'{self.file} is not the file of the interrupted run: the rows before epoch {self.start_epoch} '
+              'are missing in it')
 
     def read_log(self):
         "The file as a DataFrame."

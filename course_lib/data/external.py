@@ -250,7 +250,7 @@ def _writing(path):
     try: yield
     except OSError as e:
         ours = cache_home() in Path(path).absolute().parents
-        if e.errno in (errno.ENOSPC, getattr(errno, 'EDQUOT', -1)):
+        if e.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', -1)): # EFBIG: a limit on the size of files
             more = 'set COURSE_LIB_HOME to a larger disk' if ours else 'choose another disk'
             raise RuntimeError(f'no space left for {path}: free some or {more}') from None
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
