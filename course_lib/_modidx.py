@@ -1376,6 +1376,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'course_lib.cli._predict_texts': ('library/cli.html#_predict_texts', 'course_lib/cli.py'),
                                 'course_lib.cli._told': ('library/cli.html#_told', 'course_lib/cli.py'),
                                 'course_lib.cli.add_arguments': ('library/cli.html#add_arguments', 'course_lib/cli.py'),
+                                'course_lib.cli.app': ('library/cli.html#app', 'course_lib/cli.py'),
+                                'course_lib.cli.convert': ('library/cli.html#convert', 'course_lib/cli.py'),
                                 'course_lib.cli.data': ('library/cli.html#data', 'course_lib/cli.py'),
                                 'course_lib.cli.find_apps': ('library/cli.html#find_apps', 'course_lib/cli.py'),
                                 'course_lib.cli.generate': ('library/cli.html#generate', 'course_lib/cli.py'),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['commands', 'reader', 'option', 'add_arguments', 'Parser', 'App', 'find_apps', 'list_', 'data', 'lesson', 'predict',
-           'generate', 'make_parser', 'main']
+           'generate', 'app', 'convert', 'make_parser', 'main']
 
 # %% ../nbs/library/cli.ipynb #5d7fc2ca
 import argparse
@@ -209,8 +209,36 @@ def generate(model:str,             # a language model: lm.pkl of `train text` o
     print(text)
     return dict(text=text)
 
+# %% ../nbs/library/cli.ipynb #cdc3fc09
+def app(model:str,            # a model that `course_lib train` saved
+        host:str='127.0.0.1', # this machine alone; 0.0.0.0: everybody who can reach it
+        port:int=7860,        # where it listens
+        examples:str=None,    # a folder of pictures to begin with
+       ):                     # nothing: it serves until Ctrl+C
+    "Serve a model as a web page with a form (needs Gradio: pip install 'course_lib[app]')."
+    from course_lib.apps.web_app import serve
+    serve(model, host, port, examples)
+
+def convert(model:str,     # a model that `course_lib train` saved
+            out:str,       # to write: .onnx, or .pt2 for a program of torch.export
+            items:str=None, # a folder of typical pictures: write a second file, with weights of 8 bits
+           )->dict:        # the files
+    "Write a model for programs that have neither this library nor torch."
+    from course_lib.deploy import to_int8, to_onnx, to_program
+    from course_lib.learner_io import load_learner
+    if not Path(model).is_file(): raise FileNotFoundError(f'no such file: {model}')
+    if Path(out).suffix not in ('.onnx', '.pt2'): raise ValueError(f'out={out} should end in .onnx or .pt2')
+    learn = load_learner(model)
+    files = [(to_onnx if out.endswith('.onnx') else to_program)(learn, out)]
+    if items is not None:
+        from course_lib.data.transforms import get_image_files
+        files.append(to_int8(out, items=list(get_image_files(items))[:200]))
+    for f in files: print(f'{f}  {f.stat().st_size / 1e6:.1f} MB, its note {f.with_suffix(".json").name}')
+    return dict(files=[str(f) for f in files])
+
 # %% ../nbs/library/cli.ipynb #828af904
-commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict, 'generate': generate}
+commands = {'list': list_, 'data': data, 'lesson': lesson, 'predict': predict, 'generate': generate,
+            'app': app, 'convert': convert}
 
 def _told(doc): # argparse fills in what stands after a %
     return dict(help=doc.replace('%', '%%'), description=doc.replace('%', '%%'))
