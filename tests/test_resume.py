@@ -47,7 +47,7 @@ callbacks = {   # how each is made: those that change training, those that watch
     'RNNCallback': RNNCallback, 'ModelResetter': ModelResetter, 'AutoThreads': lambda: AutoThreads(1),
     'CycleEndCallback': lambda: CycleEndCallback([1, 2, 2], lambda learn, i: learn.save(f'cycle_{i}')),
 }
-elsewhere = {'Scores', 'Recorder', 'LRFinder', 'MixHandler', 'CheckpointCallback', 'GatherPredsCallback',   # part of every run, or of none
+elsewhere = {'DistributedTrainer', '_Gathered', 'Scores', 'Recorder', 'LRFinder', 'MixHandler', 'CheckpointCallback', 'GatherPredsCallback',   # part of every run, or of none
              'CutMix', 'Precomputed', 'GrowPictures', 'RNNRegularizer'}                           # pictures: see below, and apps; texts: its chapter
 optimizers = dict(SGD=optimizer.SGD, momentum=lambda ps, lr: optimizer.SGD(ps, lr, mom=.9), RMSProp=optimizer.RMSProp, Adam=optimizer.Adam,
                   L2=lambda ps, lr: optimizer.Adam(ps, lr, decouple_wd=False), RowAdagrad=RowAdagrad,

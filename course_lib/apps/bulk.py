@@ -107,8 +107,13 @@ def _note_of(file):
 class _Worker:
     "Holds the model; Ray makes one in each of its processes."
     def __init__(self, model, how): self.learn, self.how = load_learner(model), how
+    def __call__(self, task): return dict(dest=task['dest'], rows=predict_file(self.learn, **task, **self.how))
+
+class _Careful(_Worker):
+    "Tells what went wrong with a file: in Ray's own error it would be one line of many."
     def __call__(self, task):
-        return dict(dest=task['dest'], rows=predict_file(self.learn, **task, **self.how))
+        try: return {**super().__call__(task), 'error': ''}
+        except Exception as e: return dict(dest=task['dest'], rows=0, error=str(e))
 
 def _here(model, tasks, how, workers): return list(map(_Worker(model, how), tasks))
 
@@ -117,14 +122,21 @@ def _by_ray(model, tasks, how, workers):
     except ImportError as e:
         raise ImportError("engine='ray' needs Ray: pip install 'ray[data]'; engine='here' does the same without") from e
     mine = not ray.is_initialized() # a cluster that is there is used as it is
-    if mine: ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level='ERROR')
+    if mine: _start_ray(workers)
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         pool = ray.data.ActorPoolStrategy(size=min(workers, len(tasks)))
         files = ray.data.from_items(tasks, override_num_blocks=len(tasks))
-        return files.map(_Worker, fn_constructor_args=(model, how), compute=pool).take_all()
-    except ray.exceptions.RayError as e:
-        cause = getattr(e, 'cause', None) or e
-        raise RuntimeError(f'a worker failed: {str(cause).strip().splitlines()[-1]}') from e
+        done = files.map(_Careful, fn_constructor_args=(model, how), compute=pool).take_all()
     finally:
         if mine: ray.shutdown()
+    bad = [t['error'] for t in done if t['error']]
+    if bad: raise ValueError(bad[0] + (f' (and {len(bad) - 1} more files)' if bad[1:] else ''))
+    return done
+
+def _start_ray(workers):
+    import ray
+    try: ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level='ERROR')
+    except Exception as e: # its own class of errors is not used here
+        ray.shutdown()
+        raise RuntimeError(f"Ray could not be started ({e}): is the machine busy? engine='here' needs no Ray") from e
