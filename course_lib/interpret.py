@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
-from .torch_core import get_grid, retag, show_title
+from .torch_core import TensorMask, get_grid, retag, show_title
 from .data.core import is_picture, show_any
 from .learner import in_order
 
@@ -282,6 +282,7 @@ def _report(interp, **kwargs):
 # %% ../nbs/library/interpret.ipynb #c9252f24
 class SegmentationInterpretation(Interpretation):
     "`Interpretation` where every pixel has one class; keeps decisions and losses, not probabilities."
+    ignore_index = None
     @classmethod
     def from_learner(cls, learn,   # a `Learner`
                      ds_idx:int=1, # 0 training, 1 validation
@@ -292,10 +293,10 @@ class SegmentationInterpretation(Interpretation):
         dl = in_order(learn._own(learn.dls[ds_idx] if dl is None else dl))
         with learn.no_bar(): found = [_small(*learn.get_preds(dl=[b], with_decoded=True, with_loss=True)) for b in dl]
         targs, decoded, losses = map(torch.cat, zip(*found))
-        self = cls(dl, decoded, *(o.as_subclass(_mask_class()) for o in (targs, decoded)), losses, _vocab(dl), _places(dl))
+        targs, decoded = (o.as_subclass(TensorMask) for o in (targs, decoded))
+        self = cls(dl, decoded, targs, decoded, losses, _vocab(dl), _places(dl))
         self.ignore_index = ignore_index
         return self
-    ignore_index = None
 
 def _small(preds, targs, decoded, losses):
     "What is kept of a batch: numbers of classes in few bytes, one loss a picture."
@@ -304,17 +305,13 @@ def _small(preds, targs, decoded, losses):
     plain = [o.as_subclass(torch.Tensor) for o in (targs, decoded)]
     return *(torch.where(o < 0, 255, o).to(kind) for o in plain), losses.reshape(len(targs), -1).float().mean(1)
 
-def _mask_class():
-    from course_lib.torch_core import TensorMask
-    return TensorMask
-
 # %% ../nbs/library/interpret.ipynb #60cc2ede
 @patch
 def confusion_matrix(self:SegmentationInterpretation)->np.ndarray: # counts of pixels, (truth, prediction)
     "How many pixels of each class were said to be of which; those that do not count are left out."
     n = len(self.vocab) if self.vocab else int(max(self.targs[self.targs < 255].max(), self.decoded.max())) + 1
     table = np.zeros((n, n), dtype=np.int64)
-    for t, d in zip(self.targs, self.decoded): # picture by picture: whole sets as long numbers need eight times the memory
+    for t, d in zip(self.targs, self.decoded):  # as long numbers one picture at a time
         counted = (t < n) if self.ignore_index is None else (t < n) & (t != self.ignore_index)
         pairs = t[counted].long() * n + d[counted].long()
         table += torch.bincount(pairs, minlength=n * n).reshape(n, n).numpy()

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurable', 'to_config', 'check_config', 'from_config',
-           'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'TensorPoint',
-           'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory', 'tensor',
-           'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed', 'in_one_process',
-           'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images', 'Module', 'params']
+           'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'mask_look',
+           'TensorPoint', 'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory',
+           'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed',
+           'in_one_process', 'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images',
+           'Module', 'params']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
 import copy, functools, inspect, math, random, typing
@@ -288,7 +289,16 @@ class TensorImageBW(TensorImage): "Grey pictures: one channel."
 class TensorMask(TensorImageBase):
     "A class for every pixel: int64, height × width."
     def show(self, ctx=None, alpha=0.5, **kwargs):
-        return show_image(self, ctx=ctx, alpha=alpha, cmap='tab20', interpolation='nearest', **kwargs)
+        return show_image(self, ctx=ctx, alpha=alpha, **{**mask_look(**kwargs), **kwargs})
+
+def mask_look(cmap=None, **kwargs)->dict: # for Matplotlib's `imshow`; a `cmap` of yours is left as it is
+    "One colour for each class number, the same in every picture: ten strong ones, ten pale ones, and again; 255 black."
+    if cmap is not None: return dict(interpolation='nearest')
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+    tab = colormaps['tab20'].colors
+    rows = [tab[2 * i % 20 + i // 10 % 2] for i in range(255)] + [(0, 0, 0)]
+    return dict(cmap=ListedColormap(rows), vmin=0, vmax=255, interpolation='nearest')
 
 class TensorPoint(TensorBase):
     "Points (x, y), scaled to [-1, 1] over the picture's width and height."

@@ -30,7 +30,7 @@ from ..vision.core import PILImage, PILMask
 from ..vision.data import ImageBlock, MaskBlock
 from ..vision.unet import unet_learner
 
-# %% ../../nbs/library/apps/camvid.ipynb #27d72111
+# %% ../../nbs/library/apps/camvid.ipynb #89737825
 def mask_finder(path:str|Path  # folder with `images` and `labels`
                )->Callable:    # path of a picture -> path of its mask
     "Masks are called like pictures, or have `_P` behind the stem; JPEG is refused, for it changes numbers."
@@ -51,8 +51,8 @@ def street_files(path:str|Path, # folder in CamVid's layout
     "What a folder holds; says what is missing."
     path = Path(path)
     for o in ('images', 'codes.txt'):
-        if not (path/o).exists(): raise FileNotFoundError(f'{path} has no {o}: wanted are images, labels, and codes.txt '
-                                                          'with the name of a class in each line')
+        if not (path/o).exists(): raise FileNotFoundError(
+            f'{path} has no {o}: wanted are images, labels, and codes.txt with the name of a class in each line')
     codes = [o.strip() for o in (path/'codes.txt').read_text(encoding='utf-8').splitlines() if o.strip()]
     if len(codes) < 2: raise ValueError(f'codes.txt names {len(codes)} class(es): two are the least to tell apart')
     files, mask_of, held = get_image_files(path/'images'), mask_finder(path), None
@@ -145,15 +145,15 @@ def train(data:str='sample',     # 'sample' (generated), 'real' (CamVid), or a f
     else: learn.fit_one_cycle(epochs + head, lr)
     return _judged(learn, Result('camvid', str(data), {}, {}, 0, settings, learn=learn), not_counted, path, start, out)
 
-# %% ../../nbs/library/apps/camvid.ipynb #43256a30
+# %% ../../nbs/library/apps/camvid.ipynb #2902bcb1
 def _judged(learn, result, void, path, start, out):
     "Metrics beside baselines; the page and the model that were asked for."
     interp = SegmentationInterpretation.from_learner(learn, ignore_index=void)
     table, each = interp.confusion_matrix(), interp.overlap()
     result.metrics = dict(accuracy=float(table.diagonal().sum() / table.sum()), iou=float(each.IoU['mean']),
                           valid_loss=float(learn.validate()[0]))
-    dls = learn.dls
-    result.baselines = pixel_baselines(list(dls.train.items), list(dls.valid.items), mask_finder(path), len(each) - 1, void)
+    train, valid = (list(dl.items) for dl in (learn.dls.train, learn.dls.valid))
+    result.baselines = pixel_baselines(train, valid, mask_finder(path), len(each) - 1, void)
     columns = 'epoch', 'train_loss', 'valid_loss', 'accuracy', 'iou'
     result.steps = [dict(zip(columns, (i, *row))) for i, row in enumerate(learn.recorder.values)]
     result.seconds = time.perf_counter() - start
@@ -166,8 +166,7 @@ def _write(result, out, interp, each):
     out.mkdir(parents=True, exist_ok=True)
     beside = [{'': name, 'accuracy': o['accuracy'], 'IoU': o['iou']} for name, o in
               {'this model': result.metrics, **result.baselines}.items()]
-    rows = [{'class': k, 'share of pixels': v['share'], 'found': v['found'], 'IoU': v['IoU']} for k, v in each.T.items()]
-    rows = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+    rows = [{'class': name, **{k: None if v != v else v for k, v in row.items()}} for name, row in each.T.items()]
     page = Page(f'camvid: {result.data}', f'Trained in {result.seconds:.0f} s.').add_heading('How good is it?')
     page = page.add_table(beside, 'On the validation pictures').add_heading('Class by class').add_table(rows)
     worst = figure_of(interp.plot_top_losses, 3, figsize=(7, 8))

@@ -133,13 +133,14 @@ def _car(s, right, ahead):
 
 def _bin(s, right, ahead): s.upright('Void', right, ahead, .6, 1.1, _colour(s.rng, .6))
 
-# %% ../../nbs/library/data/drawn_streets.ipynb #ff8b5a6a
+# %% ../../nbs/library/data/drawn_streets.ipynb #a58881e4
 def _things(s):
     "What stands about, the farthest first."
     half, rng = s.drive['half'], s.rng
     beside = lambda: rng.choice([-1, 1]) * (half + rng.uniform(.5, 2.))
-    found = [(_tree, beside()) for _ in range(rng.integers(0, 5))] + [(_pole, beside()) for _ in range(rng.integers(2, 6))]
-    found += [(_person, beside()) for _ in range(rng.integers(1, 5))] + [(_bin, beside()) for _ in range(rng.integers(0, 3))]
+    found = []
+    for thing, few, many in ((_tree, 0, 5), (_pole, 2, 6), (_person, 1, 5), (_bin, 0, 3)):
+        found += [(thing, beside()) for _ in range(rng.integers(few, many))]
     found += [(_car, rng.choice([-.5, .5]) * half * rng.uniform(.8, 1.5)) for _ in range(rng.integers(1, 5))]
     aheads = [rng.uniform(4.5, 26) for _ in found]
     for i in np.argsort(aheads)[::-1]: found[i][0](s, found[i][1], aheads[i])

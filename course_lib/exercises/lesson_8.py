@@ -109,7 +109,7 @@ def check_iou(answer:Callable # your function: truth, answer (tensors of class n
     if abs(got - (2/4 + 2/3 + 0) / 3) < 1e-5: truth, said = torch.tensor([3, 3, 9]), torch.tensor([3, 3, 3])
     elif abs(got - 4/6) < 1e-5: return 'that is the accuracy: divide, class by class, by the pixels that either claims'
     elif abs(got - (2/5 + 2/4 + 0) / 3) < 1e-5: return 'pixels whose truth is void still count: throw them away first'
-    elif abs(got - (2/4 + 2/3) / 2) < 1e-5: return 'class 2 occurs in the truth and was never found: its IoU is 0, and counts'
+    elif abs(got - (2/4 + 2/3) / 2) < 1e-5: return 'class 2 occurs and was never found: its IoU is 0, and counts'
     elif abs(got - (2/4 + 2/3 + 0 + 0) / 4) < 1e-5: return 'void is no class of the mean'
     else: return f'class 0: 2/4, class 1: 2/3, class 2: 0, the mean of these is 0.389, not {got:.3f}'
     got = float(answer(truth, said, 9))
@@ -124,7 +124,8 @@ def check_block_answer(answer:Callable # your function: mask, side of a block ->
     mask = torch.tensor([[1, 1, 2, 3], [1, 5, 3, 3], [7, 7, 0, 4], [7, 6, 4, 4]])
     right = torch.tensor([[1, 1, 3, 3], [1, 1, 3, 3], [7, 7, 4, 4], [7, 7, 4, 4]])
     got = answer(mask.clone(), 2)
-    if getattr(got, 'shape', None) != mask.shape: return f'the shape should stay {tuple(mask.shape)}: repeat each block k times in both directions'
+    if getattr(got, 'shape', None) != mask.shape:
+        return f'the shape should stay {tuple(mask.shape)}: repeat each block k times in both directions'
     if torch.equal(got.long(), torch.tensor([[1, 1, 2, 2], [1, 1, 2, 2], [7, 7, 0, 0], [7, 7, 0, 0]])):
         return 'that is the upper left pixel of each block: take the most frequent one'
     if not torch.equal(got.long(), right): return f'blocks of 2: {right.tolist()}, not {got.tolist()}'

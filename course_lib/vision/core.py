@@ -25,7 +25,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..data.external import _Download, beside, sweep
 from ..data.transforms import get_image_files
-from ..torch_core import TensorImage, TensorImageBW, TensorMask, register, show_image, to_np
+from ..torch_core import TensorImage, TensorImageBW, TensorMask, mask_look, register, show_image, to_np
 
 # %% ../../nbs/library/vision/core.ipynb #4108111e
 def _unreadable(name, why):
@@ -282,7 +282,8 @@ def show(self:PILImage,
          ctx=None, # axis to draw on (default: a new one)
          **kwargs): # for `show_image`: title, figsize…
     "Draw the picture and return the axis."
-    return show_image(self, ctx=ctx, **{**self._show_args, **kwargs})
+    look = mask_look(**kwargs) if self._kind == 'mask' else {}
+    return show_image(self, ctx=ctx, **{**self._show_args, **look, **kwargs})
 
 @patch
 def __repr__(self:PILImage): return f'{type(self).__name__} mode={self.mode} size={self.size[0]}x{self.size[1]}'
@@ -296,7 +297,7 @@ class PILImageBW(PILImage):
 class PILMask(PILImage):
     "A class number for every pixel, 0–255."
     _role = 'picture' # in saved files
-    _kind, _tensor_cls, _show_args = 'mask', TensorMask, {'cmap': 'tab20', 'alpha': 0.5, 'interpolation': 'nearest'}
+    _kind, _tensor_cls, _show_args = 'mask', TensorMask, {'alpha': 0.5}
 
 # %% ../../nbs/library/vision/core.ipynb #745b3212
 @patch(as_prop=True)

@@ -45,7 +45,7 @@ class PixelShuffle_ICNR(nn.Sequential):
         soft = [nn.ReplicationPad2d((1, 0, 1, 0)), nn.AvgPool2d(2, 1)] if blur else []
         super().__init__(conv, nn.PixelShuffle(scale), BatchNorm(nf), *([act_cls()] if act_cls else []), *soft)
 
-# %% ../../nbs/library/vision/unet.ipynb #ee560b8d
+# %% ../../nbs/library/vision/unet.ipynb #70e530af
 def _steps(m, path=''):
     "Layers and blocks in the order in which they are called, with their names."
     if not isinstance(m, nn.Sequential) or type(m).forward is not nn.Sequential.forward: return [(path, m)]
@@ -55,7 +55,7 @@ def _steps(m, path=''):
 def shrinking(body:nn.Module,  # from `create_body`
               n_in:int=3,      # channels of the pictures
               sizes=(64, 128, 224, 299, 384), # picture sizes to try, pixels
-             )->tuple[list, tuple, int]: # (step, shape of its output) before each halving; shape of the features; size tried
+             )->tuple[list, tuple, int]: # (step, shape of what it gives) before each halving; shape at the end; size
     "The steps of a body after which the grid gets smaller, found by one forward pass with hooks."
     seen, modes = [], [(m, m.training) for m in body.modules()]
     def note(name): return lambda m, came, went: seen.append((name, getattr(went, 'shape', ())))
@@ -83,10 +83,10 @@ def _probe(body, n_in, sizes, seen):
         except (RuntimeError, AssertionError) as e: why = e
     raise ValueError(f'pictures of {n_in} channels do not go through this body: check cut and n_in ({why})')
 
-# %% ../../nbs/library/vision/unet.ipynb #4ce9ab8e
+# %% ../../nbs/library/vision/unet.ipynb #0570bde0
 class SelfAttention(Module):
     "Each place of a grid adds what it finds at the places that resemble what it looks for."
-    def __init__(self, n_channels:int):
+    def __init__(self, n_channels:int): # of the grid
         self.query, self.key = (nn.Conv2d(n_channels, max(n_channels // 8, 1), 1, bias=False) for _ in range(2))
         self.value, self.gamma = nn.Conv2d(n_channels, n_channels, 1, bias=False), nn.Parameter(torch.zeros(1))
     def forward(self, x):
@@ -195,7 +195,7 @@ def create_unet_model(arch:str|Callable|nn.Module, # see `create_body`
     model.name = getattr(arch, '__name__', type(arch).__name__)
     return model
 
-# %% ../../nbs/library/vision/unet.ipynb #862d849d
+# %% ../../nbs/library/vision/unet.ipynb #d567dae1
 def unet_learner(dls,                     # `DataLoaders` of pictures with masks (or pictures)
                  arch:str|Callable|nn.Module, # see `create_body`
                  normalize:bool=True,     # add the architecture's `Normalize` to `dls`, if there is none
@@ -209,7 +209,7 @@ def unet_learner(dls,                     # `DataLoaders` of pictures with masks
                  wd=None, wd_bn_bias=False, train_bn=True, moms=(0.95, 0.85, 0.95), # for `Learner`
                  precision='auto', threads='auto', device=None, # for `Learner`
                  n_in:int=3,              # channels of the pictures
-                 **kwargs                 # for `create_unet_model`: cut, self_attention, blur, last_cross, y_range, wide
+                 **kwargs                 # for `create_unet_model`: cut, self_attention, blur, y_range …
                 )->Learner:               # frozen up to what is new, if the body is trained
     "A learner that answers for every pixel: a U-Net on a body from `arch`."
     meta, n_out = arch_meta(arch), n_out or get_c(dls)
