@@ -630,3 +630,17 @@ def predict(self:Learner, item,    # anything the data set can prepare: a path, 
     return (x, *out) if with_input else out
 
 def _parts(o): return tuple(o) if isinstance(o, (tuple, list)) else (o,)
+
+# %% ../nbs/library/learner.ipynb #ee9b49da
+@patch
+def parameters(self:Learner):
+    "The model's."
+    return self.model.parameters()
+@patch
+def state_dict(self:Learner):
+    "The model's."
+    return self.model.state_dict()
+@patch
+def eval(self:Learner):
+    "Let the model answer instead of learning."
+    return self.model.eval()

@@ -46,8 +46,10 @@ class Metric(Configurable):
         raise NotImplementedError
     @property
     def name(self)->str: # the column's title
-        "The title of its column."
+        "The title of its column; may be set."
         return self.__dict__.get('_name') or type(self).__name__.lower()
+    @name.setter
+    def name(self, title): self._name = title
 
 # %% ../nbs/library/metrics.ipynb #c0169986
 def _named(f): # also through `partial`

@@ -24,7 +24,7 @@ from ..data.transforms import (ColReader, ColSplitter, GrandparentSplitter, IntT
 from ..torch_core import TensorMask, TensorPoint, tensor
 from ..transform import ItemTransform, Transform
 from .augment import _picture
-from .core import PILImage, PILMask
+from .core import PILImage, PILMask, imagenet_stats
 
 # %% ../../nbs/library/vision/data.ipynb #bcaf5291
 class OpenImage(Transform):
