@@ -27,7 +27,7 @@ from .data.transforms import Normalize
 from .learner_io import load_learner # with it come save, load and export
 from .learner_show import Summary # summary and show_results
 from .losses import about_classes, looks_activated, meaning_of
-from .metrics import mk_metric
+from .metrics import accuracy, mk_metric # the first because imports name it from here
 from .optimizer import Adam, get_hypers, set_hypers
 from .torch_core import default_device, map_tensors, register, retag, to_cpu
 from .transform import Pipeline

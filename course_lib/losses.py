@@ -60,7 +60,7 @@ class BaseLoss(Configurable):
     def __call__(self, pred, targ):
         return self.func.forward(*(self.prepare if self.layout is None else self.laid_out)(pred, targ))
     def laid_out(self, pred, targ):
-        "As fastai's keywords say: classes along `axis` come last, rows of them (`is_2d`) or one long row, targets floats."
+        "As fastai's keywords say: classes along `axis` last, in rows (`is_2d`) or one long row, targets as floats."
         say = self.layout
         pred = pred.movedim(say['axis'], -1).contiguous()
         if say['floatify'] and targ.dtype != torch.float16: targ = targ.float()

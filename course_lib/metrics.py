@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
+from .losses import CrossEntropyLossFlat # fastai's place for it
 from .torch_core import Configurable, map_tensors, register, to_cpu, to_np
 
 # %% ../nbs/library/metrics.ipynb #560c0596

@@ -233,6 +233,7 @@ def _useful(finder):
 # %% ../../nbs/library/callback/lr_find.ipynb #b6e3119f
 def _drawn_again(self, **kwargs): # for `plot_lr_find`
     "Draw the last search once more."
-    if self.learn.__dict__.get('_searched') is None: raise ValueError('there was no search yet: call learn.lr_find() first')
-    return plot_lr_find(*self.learn._searched, **kwargs)
+    found = self.learn.__dict__.get('_searched')
+    if found is None: raise ValueError('there was no search yet: call learn.lr_find() first')
+    return plot_lr_find(*found, **kwargs)
 Recorder.plot_lr_find = _drawn_again

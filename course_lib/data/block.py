@@ -205,4 +205,5 @@ def from_columns(cls:DataBlock,
     "A plan for columns of equal length."
     n = 2 if blocks is None else len(L(blocks))
     getters = getters if getters is not None else [ItemGetter(i) for i in range(n)]
-    return cls(blocks=blocks, getters=getters, get_items=_rows_of if get_items is None else _RowsOf(get_items), **kwargs)
+    rows = _rows_of if get_items is None else _RowsOf(get_items)
+    return cls(blocks=blocks, getters=getters, get_items=rows, **kwargs)
