@@ -27,7 +27,7 @@ from .data.transforms import Normalize
 from .learner_io import load_learner # with it come save, load and export
 from .learner_show import Summary # summary and show_results
 from .losses import about_classes, looks_activated, meaning_of
-from .metrics import mk_metric
+from .metrics import accuracy, mk_metric # the first because imports name it from here
 from .optimizer import Adam, get_hypers, set_hypers
 from .torch_core import default_device, map_tensors, register, retag, to_cpu
 from .transform import Pipeline
@@ -630,3 +630,17 @@ def predict(self:Learner, item,    # anything the data set can prepare: a path, 
     return (x, *out) if with_input else out
 
 def _parts(o): return tuple(o) if isinstance(o, (tuple, list)) else (o,)
+
+# %% ../nbs/library/learner.ipynb #ee9b49da
+@patch
+def parameters(self:Learner):
+    "The model's."
+    return self.model.parameters()
+@patch
+def state_dict(self:Learner):
+    "The model's."
+    return self.model.state_dict()
+@patch
+def eval(self:Learner):
+    "Let the model answer instead of learning."
+    return self.model.eval()

@@ -46,11 +46,26 @@ class BaseLoss(Configurable):
     _role, _takes = 'loss', dict(loss_cls='loss class')
     def __init__(self,
                  loss_cls=nn.MSELoss, # class of the torch loss inside (`register` your own, to save learners with it)
-                 *args, **kwargs):    # its arguments, `reduction` ('mean', 'sum', 'none') among them
+                 *args,               # its arguments
+                 axis:int=None, flatten:bool=None, floatify:bool=None, is_2d:bool=None, # see `laid_out`
+                 **kwargs):           # its arguments, `reduction` ('mean', 'sum', 'none') among them
+        told = dict(axis=axis, flatten=flatten, floatify=floatify, is_2d=is_2d)
+        if any(v is not None for v in told.values()):
+            usual = dict(axis=-1, flatten=True, floatify=False, is_2d=True)
+            self.layout = {k: usual[k] if v is None else v for k, v in told.items()}
         weights = {k: _weights(kwargs[k], k) for k in ('weight', 'pos_weight') if k in kwargs}
         self.func = loss_cls(*args, **{**kwargs, **weights})
 
-    def __call__(self, pred, targ): return self.func.forward(*self.prepare(pred, targ))
+    layout = None
+    def __call__(self, pred, targ):
+        return self.func.forward(*(self.prepare if self.layout is None else self.laid_out)(pred, targ))
+    def laid_out(self, pred, targ):
+        "As fastai's keywords say: classes along `axis` last, in rows (`is_2d`) or one long row, targets as floats."
+        say = self.layout
+        pred = pred.movedim(say['axis'], -1).contiguous()
+        if say['floatify'] and targ.dtype != torch.float16: targ = targ.float()
+        if not say['flatten']: return pred, targ
+        return pred.reshape(-1, pred.shape[-1]) if say['is_2d'] else pred.reshape(-1), targ.reshape(-1)
     def __repr__(self): return f'FlattenedLoss of {self.func}'
 
     def prepare(self, pred, targ):

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
+from .losses import CrossEntropyLossFlat # fastai's place for it
 from .torch_core import Configurable, map_tensors, register, to_cpu, to_np
 
 # %% ../nbs/library/metrics.ipynb #560c0596
@@ -46,8 +47,10 @@ class Metric(Configurable):
         raise NotImplementedError
     @property
     def name(self)->str: # the column's title
-        "The title of its column."
+        "The title of its column; may be set."
         return self.__dict__.get('_name') or type(self).__name__.lower()
+    @name.setter
+    def name(self, title): self._name = title
 
 # %% ../nbs/library/metrics.ipynb #c0169986
 def _named(f): # also through `partial`

@@ -302,6 +302,11 @@ def mask_look(cmap=None, **kwargs)->dict: # for Matplotlib's `imshow`; a `cmap` 
 
 class TensorPoint(TensorBase):
     "Points (x, y), scaled to [-1, 1] over the picture's width and height."
+    _sides = 2
+    @classmethod
+    def create(cls, o, img_size=None): # numbers; the size of the picture is not needed
+        "Places in pixels, one a row."
+        return cls(tensor(o).float().view(-1, cls._sides))
     def show(self, ctx=None, **kwargs):
         if 'figsize' in kwargs: kwargs.pop('figsize')
         ctx.scatter(self[:, 0], self[:, 1], **{'s': 10, 'marker': '.', 'c': 'r', **kwargs})
@@ -309,6 +314,7 @@ class TensorPoint(TensorBase):
 
 class TensorBBox(TensorPoint):
     "Boxes (left, top, right, bottom), n × 4, scaled to [-1, 1] as points are."
+    _sides = 4
     def show(self, ctx=None, color='white', **kwargs):
         from matplotlib.patches import Rectangle
         ctx.boxes = to_np(self).tolist()

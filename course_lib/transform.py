@@ -7,7 +7,7 @@ __all__ = ['Transform', 'RandTransform', 'ItemTransform', 'DisplayedTransform', 
            'repeats', 'as_transform', 'Pipeline', 'explode_types']
 
 # %% ../nbs/library/transform.ipynb #4495ba5d
-import functools, inspect, types, typing
+import functools, inspect, re, types, typing
 from collections.abc import Callable
 from operator import attrgetter
 
@@ -224,6 +224,8 @@ class Pipeline(Configurable):
         if k.startswith('_') or k == 'fs': raise AttributeError(k)
         for f in reversed(self.fs):
             if hasattr(f, k): return getattr(f, k)
+        for f in self.fs: # by the name of its class: `procs.fill_missing`
+            if re.sub(r'(?<!^)(?=[A-Z])', '_', type(f).__name__).lower().removesuffix('_columns') == k: return f
         raise AttributeError(f'no transform of {self} has {k!r}')
     def __repr__(self): return ' -> '.join(map(repr, self.fs)) or 'nothing'
 

@@ -34,6 +34,9 @@ class Callback:
     kept, _learn = (), None             # names of attributes that a checkpoint keeps (numbers, text, lists)
     once = False                        # is one enough? A second of just this class is then not added
 
+    def __init__(self, **events_too): # functions without arguments by the event at which they are called
+        for k, f in events_too.items(): setattr(self, k, f)
+
     @property
     def learn(self):
         "The loop that this callback is on board of; None where there is none (any more)."

@@ -216,7 +216,8 @@ def lr_find(self:Learner,
     lrs, losses = _useful(finder)
     funcs = [suggest_funcs] if callable(suggest_funcs) else list(suggest_funcs or ())
     marks = {getattr(f, '__name__', type(f).__name__): f(lrs, losses, finder.num_it) for f in funcs}
-    if show_plot: plot_lr_find(lrs, losses, {name: point for name, (_, point) in marks.items()})
+    self._searched = lrs, losses, {name: point for name, (_, point) in marks.items()}
+    if show_plot: plot_lr_find(*self._searched)
     return namedtuple('SuggestedLRs', list(marks), rename=True)(*(lr for lr, _ in marks.values()))
 
 # %% ../../nbs/library/callback/lr_find.ipynb #abaccc5c
@@ -228,3 +229,11 @@ def _useful(finder):
         'to suggest anything. Look for gaps in the data, try learn.validate(), or lower start_lr.')
     part = slice(lo, n - hi) if n - lo - hi >= 3 else slice(None)
     return torch.tensor(finder.lrs[:n][part]), torch.tensor(finder.losses[part])
+
+# %% ../../nbs/library/callback/lr_find.ipynb #b6e3119f
+def _drawn_again(self, **kwargs): # for `plot_lr_find`
+    "Draw the last search once more."
+    found = self.learn.__dict__.get('_searched')
+    if found is None: raise ValueError('there was no search yet: call learn.lr_find() first')
+    return plot_lr_find(*found, **kwargs)
+Recorder.plot_lr_find = _drawn_again

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 
 from .core import DataLoaders, Datasets
-from .transforms import (Categorize, EncodedMultiCategorize, MultiCategorize, OneHotEncode,
+from .transforms import (Categorize, EncodedMultiCategorize, ItemGetter, MultiCategorize, OneHotEncode,
     RandomSplitter, RegressionSetup, ToTensor)
 from ..torch_core import noop
 from ..transform import Pipeline, Transform, as_transform
@@ -187,3 +187,23 @@ def _brief(o):
     if isinstance(o, tuple): return '(' + ', '.join(map(_brief, o)) + ')'
     if hasattr(o, 'size') and hasattr(o, 'convert'): return f'{type(o).__name__} {o.size[0]}x{o.size[1]}'
     return repr(o)[:60]
+
+# %% ../../nbs/library/data/block.ipynb #254e5e8a
+def _rows_of(columns): return L(list(row) for row in zip(*columns))
+class _RowsOf:
+    "`get_items`, then rows of the columns that it gives."
+    def __init__(self, get_items): self.get_items = get_items
+    def __call__(self, source): return _rows_of(self.get_items(source))
+
+@patch(cls_method=True)
+def from_columns(cls:DataBlock,
+                 blocks=None,     # one block for each column
+                 getters=None,    # one function for each (default: the value of its column)
+                 get_items=None,  # source -> columns (default: the source is the list of columns)
+                 **kwargs         # for `DataBlock`: splitter, item_tfms…
+                )->DataBlock:
+    "A plan for columns of equal length."
+    n = 2 if blocks is None else len(L(blocks))
+    getters = getters if getters is not None else [ItemGetter(i) for i in range(n)]
+    rows = _rows_of if get_items is None else _RowsOf(get_items)
+    return cls(blocks=blocks, getters=getters, get_items=rows, **kwargs)

@@ -474,3 +474,9 @@ def new_empty(self:DataLoaders):
     if (c := self.to_config()) is None:
         raise TypeError(f'{type(self.loaders[-1].dataset).__name__} does not say how new items are prepared')
     return from_config(c)
+
+# %% ../../nbs/library/data/core.ipynb #088295c0
+@patch
+def test_set(self:TfmdLists, items, with_labels:bool=False): # new items; not used: there are no parts
+    "The same transforms on new items."
+    return self.new_items(items)

@@ -545,7 +545,8 @@ class Normalize(Transform):
         self.axes, self.mean, self.std = axes, *(None if v is None else tensor(v) for v in (mean, std))
     @classmethod
     def from_stats(cls, mean, std, # one number a channel
-                   dim=1, ndim=4): # the channel's dimension; dimensions of a batch
+                   dim=1, ndim=4, # the channel's dimension; dimensions of a batch
+                   cuda=True): # not needed: they follow the batch to its device
         "Normalise by given statistics, e.g. `imagenet_stats`."
         return cls(*(tensor(v).view(*[1] * dim, -1, *[1] * (ndim - dim - 1)) for v in (mean, std)))
     def setups(self, dl):

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 
 from ..data.block import CategoryBlock, RegressionBlock
-from ..data.transforms import Categorize, CategoryMap, EncodedMultiCategorize, RegressionSetup
+from ..data.transforms import Categorize, CategoryMap, Normalize, EncodedMultiCategorize, RegressionSetup
 from .dates import add_datepart, get_elapsed, make_date
 from .procs import (Categorify, FillMissing, FillStrategy, NormalizeColumns, Table, TabularProc,
     _codes_of, _factorized, _fitting, _in_order, _is_categorical, _is_plain_number, _listed,
@@ -27,6 +27,7 @@ from ..transform import Pipeline
 # %% ../../nbs/library/tabular/core.ipynb #aefda284
 _all_ = ['add_datepart', 'get_elapsed', 'make_date', 'Categorify', 'FillMissing', 'FillStrategy', 'TabularProc',
          'cont_cat_split', 'df_shrink'] # fastai's place for them
+# and `Normalize`, which the star brings from another chapter
 
 # %% ../../nbs/library/tabular/core.ipynb #71e5490e
 def _check_table(df, cat_names, cont_names, y_names):
@@ -357,3 +358,26 @@ def new(self:TabularPandas, df:pd.DataFrame, inplace:bool=False): # rows to come
     if twice: raise ValueError(f'several columns have the same name: {_named(twice)}')
     out.splits, out.n_train, out.has_y = [np.arange(len(df))], len(df), False
     return out
+
+# %% ../../nbs/library/tabular/core.ipynb #65e2062c
+class _Rows:
+    "`to.iloc[…]` and `to.loc[…]`."
+    def __init__(self, to, how): self.to, self.how = to, how
+    def __getitem__(self, k):
+        rows = getattr(self.to.items, self.how)[k]
+        if not isinstance(rows, pd.DataFrame): return rows
+        part = copy.copy(self.to)
+        part.items, part.splits = rows, [np.arange(len(rows))]
+        part.n_train = len(rows)
+        return part
+
+def _learnt(name): return property(lambda self: getattr(self.procs, name))
+
+TabularPandas.iloc = property(lambda self: _Rows(self, 'iloc'))
+TabularPandas.loc = property(lambda self: _Rows(self, 'loc'))
+TabularPandas.means, TabularPandas.stds = _learnt('means'), _learnt('stds')
+
+@patch
+def new_empty(self:TabularPandas): # a `TabularPandas`
+    "The same steps, no rows."
+    return self.iloc[:0]

@@ -108,6 +108,9 @@ def _as_frame(items):
 # %% ../../nbs/library/tabular/data.ipynb #4076aa6e
 class TabDataLoader(DataLoader):
     "Batches of a table."
+    def __init__(self, dataset,     # a `TabularPandas`, or the data set made of one
+                 *args, **kwargs):  # for `DataLoader`: bs, shuffle, drop_last…
+        super().__init__(TableDataset(dataset) if isinstance(dataset, TabularPandas) else dataset, *args, **kwargs)
     def to(self, device):
         "Keep the tensors on `device` from now on."
         self.device = torch.device(device)

@@ -207,6 +207,7 @@ class Categorify(TabularProc):
                  n_hash:int=None):        # a column with more values than this shares so many numbers among them
         self.classes = {n: CategoryMap(list(v), sort=False) for n, v in (classes or {}).items()}
         self.max_n, self.min_count, self.n_hash = max_n, min_count, n_hash
+    def __getitem__(self, name): return self.classes[name] # of a column
     @property
     def made_with(self):
         limits = dict(max_n=self.max_n, min_count=self.min_count, n_hash=self.n_hash)

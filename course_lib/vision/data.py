@@ -21,10 +21,10 @@ from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Regressio
 from ..data.core import DataLoaders
 from ..data.transforms import (ColReader, ColSplitter, GrandparentSplitter, IntToFloatTensor, ItemGetter,
     RandomSplitter, RegexLabeller, ToTensor, _missing, get_image_files, parent_label, using_attr)
-from ..torch_core import TensorMask, TensorPoint, tensor
+from ..torch_core import TensorMask, TensorPoint, get_grid, tensor
 from ..transform import ItemTransform, Transform
 from .augment import _picture
-from .core import PILImage, PILMask
+from .core import PILImage, PILMask, imagenet_stats
 
 # %% ../../nbs/library/vision/data.ipynb #bcaf5291
 class OpenImage(Transform):
