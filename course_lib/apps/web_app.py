@@ -199,7 +199,7 @@ def desk_of(learn # a learner, as `load_learner` gives it
     if hasattr(dls, 'test_dl') and not hasattr(dls, 'procs') and getattr(dls, 'vocab', None) is not None: return PictureDesk(learn)
     raise ValueError(f'there is no page for a {kind} with {type(dls).__name__}: pictures, texts, rows and ratings have one')
 
-# %% ../../nbs/library/apps/web_app.ipynb #0be3aea0
+# %% ../../nbs/library/apps/web_app.ipynb #ee2b40a7
 def free_port(host:str, # a name or number of this machine
               port:int, # wanted
              )->int:
@@ -249,7 +249,10 @@ def web_app(model,         # a file of `learn.export`, or a learner
     return page
 
 def _input(gr, q):
-    if q.kind == 'picture': return gr.Image(label=q.name, type='filepath', sources=['upload', 'clipboard'])
+    if q.kind == 'picture': # the path as it is: Gradio would open the file itself, before we have measured it
+        picture = gr.Image(label=q.name, type='filepath', sources=['upload', 'clipboard'])
+        picture.preprocess = lambda file: None if file is None else file.path
+        return picture
     if q.kind == 'text': return gr.Textbox(label=q.name, value=q.default, lines=4)
     if q.kind == 'number': return gr.Number(label=q.name, value=q.default)
     return gr.Dropdown([(str(c), c) for c in q.choices], label=q.name, value=q.default)
