@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['check_persistence', 'check_standard_error', 'check_order', 'check_verdict', 'check_mean_of_parts', 'check_my_share',
-           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten']
+           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten', 'check_status', 'check_at_most']
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #658b5dcf
+import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -164,3 +167,35 @@ def check_forgotten(answer:Callable # your function: served, raw, mean, std -> t
         if got not in cases: return f'the answer is one of {", ".join(map(repr, cases))}, not {got!r}'
         if got != name: return f'in {served.round(2).tolist()} {name} was forgotten, not {got}'
     return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #4c3e2e40
+@exercise
+def check_status(answer:Callable # your function: None or an exception -> number
+                )->str: # what to look at next, or 'all good'
+    "Check the exercise on answers of a server."
+    class Unreadable(ValueError): "A kind of ValueError."
+    cases = [(None, 200), (ValueError('no picture'), 400), (Unreadable(), 400), (MemoryError(), 503), (KeyError('x'), 500)]
+    for error, wanted in cases:
+        if (got := answer(error)) != wanted: return f'for {error!r} the status is {wanted}, not {got!r}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #2f68cbf6
+@exercise
+def check_at_most(answer:Callable # your function: function, number -> function
+                 )->str: # what to look at next, or 'all good'
+    "Check the exercise on threads that wait."
+    lock, inside, most = threading.Lock(), [0], [0]
+    def work(x):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(.01)
+        with lock: inside[0] -= 1
+        return 2 * x
+    try: limited = answer(work, 3)
+    except Exception as e: return f'at_most(f, 3) stops with {type(e).__name__}: {e}'
+    if not callable(limited): return f'at_most gives a function, not {type(limited).__name__}'
+    with ThreadPoolExecutor(12) as pool: found = list(pool.map(limited, range(24)))
+    if found != [2 * x for x in range(24)]: return 'the function has to give what f gives: return it'
+    if most[0] > 3: return f'{most[0]} threads were inside at once: make one semaphore for all calls, and enter it in each'
+    return 'all good' if most[0] == 3 else 'only one thread was inside at a time: three may be'
