@@ -2873,6 +2873,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'course_lib.deploy._one_op': ('library/deploy.html#_one_op', 'course_lib/deploy.py'),
                                    'course_lib.deploy._pictures': ('library/deploy.html#_pictures', 'course_lib/deploy.py'),
                                    'course_lib.deploy._place': ('library/deploy.html#_place', 'course_lib/deploy.py'),
+                                   'course_lib.deploy._plain': ('library/deploy.html#_plain', 'course_lib/deploy.py'),
+                                   'course_lib.deploy._prepared': ('library/deploy.html#_prepared', 'course_lib/deploy.py'),
                                    'course_lib.deploy._quiet': ('library/deploy.html#_quiet', 'course_lib/deploy.py'),
                                    'course_lib.deploy._quiet.__enter__': ('library/deploy.html#_quiet.__enter__', 'course_lib/deploy.py'),
                                    'course_lib.deploy._reader': ('library/deploy.html#_reader', 'course_lib/deploy.py'),

@@ -24,7 +24,7 @@ from .data.external import check_place
 from .onnx_reader import OnnxModel
 from .torch_core import Module, from_config, set_seed
 
-# %% ../nbs/library/deploy.ipynb #614a9f98
+# %% ../nbs/library/deploy.ipynb #479f5c5c
 def _steps(found, what):
     "Transforms that also act in validation, as objects."
     return [t for t in map(from_config, found) if t.split_idx != 0 and type(t).__name__ not in what]
@@ -73,7 +73,16 @@ def _texts(a):
                tokens=dict(by=t['tok']['$new'], **t['tok']['args'], rules=[r.get('$ref') for r in t['rules']]))
     return 'texts', ['words'], how
 
-_kinds = dict(empty_loaders=_pictures, empty_table=_rows, empty_ratings=_rows, empty_texts=_texts)
+def _prepared(a):
+    "Rows of a recipe: only where its preparation leaves the columns as they are."
+    asked = [n for n in ('dates', 'numbers', 'words', 'logs') if _plain(a['prepare']['args'][n])]
+    if asked: raise _stranger(f'the preparation of {asked[0]}')
+    return _rows(a['table']['args'])
+
+def _plain(v): return v['$tuple'] if isinstance(v, dict) else v
+
+_kinds = dict(empty_loaders=_pictures, empty_table=_rows, prepared_table=_prepared, empty_ratings=_rows,
+              empty_texts=_texts)
 
 def preparation(learn # a `Learner`
                )->dict: # for `OnnxModel`: kind, inputs, prepare
@@ -219,7 +228,7 @@ def _free(note, xs):
     if note['kind'] == 'texts': return ({0: free} if note['prepare']['length'] else {0: free, 1: free},)
     return tuple({0: free} for _ in xs)
 
-# %% ../nbs/library/deploy.ipynb #515c53e0
+# %% ../nbs/library/deploy.ipynb #9639b6c6
 def to_program(learn,  # a trained `Learner`
                file,   # to write; ends in `.pt2`
                prepared:bool=False, # leave all preparation to the caller: inputs are those of a batch
@@ -251,7 +260,8 @@ def to_onnx(learn,  # a trained `Learner`
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         made = Path(folder)/file.name
         try:
-            with _quiet(): torch.onnx.export(graph, xs, str(made), dynamo=True, external_data=False, verbose=False, **names)
+            with _quiet():
+                torch.onnx.export(graph, xs, str(made), dynamo=True, external_data=False, verbose=False, **names)
         except Exception as e: raise ValueError(_why(learn, e)) from e
         made.with_suffix('.json').write_text(json.dumps(note), encoding='utf-8')
         session = OnnxModel(made).session
@@ -260,7 +270,7 @@ def to_onnx(learn,  # a trained `Learner`
         (file.parent/'onnx_reader.py').write_text(_reader(), encoding='utf-8')
         return _move(made, file, note)
 
-# %% ../nbs/library/deploy.ipynb #80acd318
+# %% ../nbs/library/deploy.ipynb #848702fa
 def _place(file, ending):
     if Path(file).suffix != ending: raise ValueError(f'{file} should end in {ending}')
     check_place(Path(file), 'a folder of your own')
@@ -301,7 +311,7 @@ def _reader():
     "The reader as a file that stands alone and can be run."
     text = Path(onnx_reader.__file__).read_text(encoding='utf-8')
     return text + ("\n\nif __name__ == '__main__':\n    import sys\n"
-                   "    if len(sys.argv) < 3: sys.exit('python onnx_reader.py model.onnx FILE…: pictures, or one .csv of rows')\n"
+                   "    if len(sys.argv) < 3: sys.exit('python onnx_reader.py model.onnx FILE…: pictures, or one .csv')\n"
                    "    model, items = OnnxModel(sys.argv[1]), sys.argv[2:]\n"
                    "    if items[0].endswith('.csv'):\n        import csv\n"
                    "        items = list(csv.DictReader(open(items[0], encoding='utf-8')))\n"

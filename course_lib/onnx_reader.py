@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-# %% ../nbs/library/onnx_reader.ipynb #6345846a
+# %% ../nbs/library/onnx_reader.ipynb #8420deb3
 def picture(file,     # path, or an open binary file
             how:dict  # mode ('RGB' or 'L'), size [height, width] or None, method, pad_mode, resample …
            )->np.ndarray: # uint8, channels × height × width
@@ -33,7 +33,9 @@ def picture(file,     # path, or an open binary file
     a = a[None] if a.ndim == 2 else a.transpose(2, 0, 1)
     return middle(a, how['size'], how['pad_mode']) if how['size'] else a
 
-def scaled(h, w, how):
+def scaled(h:int, w:int, # of the picture, pixels
+           how:dict      # size, method, keep
+          )->tuple:
     "Height and width before the crop, the padding or the box."
     by = [s / n for s, n in zip(how['size'], (h, w))]
     if how['method'] == 'squish': return tuple(how['size'])
@@ -45,7 +47,9 @@ def scaled(h, w, how):
     to = max(by) if how['method'] == 'crop' else min(by)
     return tuple(s if b == to else max(1, round(n * to)) for s, n, b in zip(how['size'], (h, w), by))
 
-def box(im, how):
+def box(im,       # a PIL picture
+        how:dict  # ratio: narrowest and widest, width over height; size; extra: share more than `size`; resample
+       ):         # a PIL picture
     "The largest part of the allowed shapes, scaled to a little more than the size."
     (w, h), (low, high) = im.size, how['ratio']
     part = min(1, w / h / low), min(1, high * h / w)
@@ -54,7 +58,9 @@ def box(im, how):
     more = math.ceil(max(how['size']) * how['extra'] / 8) * 8
     return im.resize([n + more for n in how['size'][::-1]], how['resample'], (left, top, left + bw, top + bh))
 
-def on_white(im, mode):
+def on_white(im,      # a PIL picture
+             mode:str # 'RGB' or 'L'
+            ):        # a PIL picture
     "Colours alone: what is transparent becomes white."
     from PIL import Image
     if im.mode == mode: return im
@@ -62,7 +68,10 @@ def on_white(im, mode):
     im = im.convert('RGBA')
     return Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im).convert(mode)
 
-def middle(a, size, pad_mode):
+def middle(a,           # channels × height × width
+           size,        # height, width
+           pad_mode:str # 'reflection', 'border' or 'zeros'
+          )->np.ndarray:
     "The middle of an array channels × height × width, or the array in the middle of more."
     cut = [slice(s := max(0, int((n - z) / 2)), s + min(n, z)) for n, z in zip(a.shape[1:], size)]
     a = a[(slice(None), *cut)]

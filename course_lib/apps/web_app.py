@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from ..learner_io import load_learner
 
-# %% ../../nbs/library/apps/web_app.ipynb #33907d7d
+# %% ../../nbs/library/apps/web_app.ipynb #f7545aaf
 @dataclass
 class Question:
     "One field of the form."
@@ -48,7 +48,7 @@ class Desk:
         "As many values as questions; ValueError names what is missing."
         if len(values) != len(self.questions): raise ValueError(f'{len(self.questions)} values are asked for')
         for q, value in zip(self.questions, values):
-            if q.kind in ('picture', 'text') and (value is None or value == ''): raise ValueError(f'{q.name} is missing')
+            if q.kind in ('picture', 'text') and value in (None, ''): raise ValueError(f'{q.name} is missing')
         return values
     def decided(self, item):
         "The learner's prediction, without bars or prints."
@@ -59,7 +59,7 @@ class Desk:
         return dict(zip(names, probs)) if len(probs) == len(names) else None
     def classes(self): return getattr(self.learn.dls, 'vocab', None) or []
 
-# %% ../../nbs/library/apps/web_app.ipynb #5447b22d
+# %% ../../nbs/library/apps/web_app.ipynb #382f7046
 most_bytes, most_side = 20_000_000, 10_000 # of an upload; pixels along one side
 
 def checked_picture(file)->Path: # a path
@@ -68,13 +68,13 @@ def checked_picture(file)->Path: # a path
     file = Path(file)
     if not file.is_file(): raise ValueError(f'there is no file {file.name}')
     if (n := file.stat().st_size) > most_bytes:
-        raise ValueError(f'{file.name} has {n / 1e6:.0f} MB; up to {most_bytes / 1e6:.0f} MB are taken: make it smaller')
+        raise ValueError(f'{file.name} has {n / 1e6:.0f} MB; {most_bytes / 1e6:.0f} MB are taken: make it smaller')
     try:
         with Image.open(file) as im: size = im.size
     except UnidentifiedImageError: raise ValueError(f'{file.name} is not a picture that can be read') from None
     except Exception as e: raise ValueError(f'{file.name} cannot be read as a picture ({e})') from None
-    if max(size) > most_side: raise ValueError(f'{file.name} is {size[0]} × {size[1]} pixels; up to {most_side:,} along '
-                                               'a side are taken: make it smaller')
+    if max(size) > most_side: raise ValueError(
+        f'{file.name} is {size[0]} × {size[1]} pixels; {most_side:,} along a side are taken: make it smaller')
     return file
 
 class PictureDesk(Desk):
@@ -111,7 +111,7 @@ def heated(picture, # C × H × W, whole numbers 0–255 or floats 0–1
     grey = x.expand(3, *x.shape[-2:]).permute(1, 2, 0).clamp(0, 1)
     return ((1 - alpha) * grey + alpha * colours).mul(255).byte().numpy()
 
-# %% ../../nbs/library/apps/web_app.ipynb #d52ce96a
+# %% ../../nbs/library/apps/web_app.ipynb #44c7912e
 most_letters = 20_000 # of a text
 
 class TextDesk(Desk):
@@ -122,7 +122,8 @@ class TextDesk(Desk):
     def classes(self): return self.learn.dls.vocab[1]
     def answer(self, text):
         text, = self.checked((text,))
-        if len(text) > most_letters: raise ValueError(f'up to {most_letters:,} letters are read, this text has {len(text):,}')
+        if len(text) > most_letters:
+            raise ValueError(f'up to {most_letters:,} letters are read, this text has {len(text):,}')
         if not text.strip(): raise ValueError('the text is empty')
         decided, _, probs = self.decided(text)
         return Answer(str(decided), self.shares(probs), words=self.spoke(text))
@@ -176,7 +177,7 @@ class RowDesk(Desk):
         if decided.is_floating_point() or not len(names): return Answer(f'{float(p.flatten()[0]):,.4g}')
         return Answer(str(names[int(decided.flatten()[0])]), self.shares(p))
 
-# %% ../../nbs/library/apps/web_app.ipynb #73c9f7ba
+# %% ../../nbs/library/apps/web_app.ipynb #b6075b2b
 class FilmDesk(Desk):
     "Somebody's name in; what they would rate highest."
     title, n = 'What would they like?', 10
@@ -196,10 +197,10 @@ def desk_of(learn # a learner, as `load_learner` gives it
     if kind == 'LMLearner': return WriterDesk(learn)
     if kind == 'TextLearner': return TextDesk(learn)
     if hasattr(dls, 'procs') and hasattr(dls, 'cat_names'): return RowDesk(learn)
-    if hasattr(dls, 'test_dl') and not hasattr(dls, 'procs') and getattr(dls, 'vocab', None) is not None: return PictureDesk(learn)
-    raise ValueError(f'there is no page for a {kind} with {type(dls).__name__}: pictures, texts, rows and ratings have one')
+    if hasattr(dls, 'test_dl') and getattr(dls, 'vocab', None) is not None: return PictureDesk(learn)
+    raise ValueError(f'there is no page for a {kind} with {type(dls).__name__}: pictures, texts, rows, ratings have one')
 
-# %% ../../nbs/library/apps/web_app.ipynb #ee2b40a7
+# %% ../../nbs/library/apps/web_app.ipynb #39c74c44
 def free_port(host:str, # a name or number of this machine
               port:int, # wanted
              )->int:
@@ -237,7 +238,8 @@ def web_app(model,         # a file of `learn.export`, or a learner
                 if shown: gr.Examples([[f] for f in shown], inputs, cache_examples=False)
             with gr.Column():
                 said = gr.Textbox(label='Answer', interactive=False, elem_id='answer')
-                shares = gr.Label(label='Probabilities', num_top_classes=5, visible=not isinstance(desk, (WriterDesk, FilmDesk)))
+                shares = gr.Label(label='Probabilities', num_top_classes=5,
+                                  visible=not isinstance(desk, (WriterDesk, FilmDesk)))
                 picture = gr.Image(label='Where it looked', visible=isinstance(desk, PictureDesk), interactive=False)
                 words = gr.HighlightedText(label='What spoke for it', visible=isinstance(desk, TextDesk))
                 table = gr.Dataframe(label='Best', visible=isinstance(desk, FilmDesk), interactive=False)
@@ -267,6 +269,6 @@ def serve(model:str,               # a file of `learn.export`
     page = web_app(model, examples)
     free_port(host, port)
     print(f'http://{"localhost" if host == "127.0.0.1" else host}:{port}   (Ctrl+C ends it)', flush=True)
-    if host not in ('127.0.0.1', 'localhost'): print('Everybody who reaches this machine can ask: put a password in front.')
+    if host not in ('127.0.0.1', 'localhost'): print('Everybody who reaches this machine can ask.')
     page.queue(max_size=64).launch(server_name=host, server_port=port, share=False, quiet=True, show_error=False,
                                    max_file_size=most_bytes, prevent_thread_lock=False)
