@@ -311,7 +311,7 @@ def _reader():
     "The reader as a file that stands alone and can be run."
     text = Path(onnx_reader.__file__).read_text(encoding='utf-8')
     return text + ("\n\nif __name__ == '__main__':\n    import sys\n"
-                   "    if len(sys.argv) < 3: sys.exit('python onnx_reader.py model.onnx FILE…: pictures, or one .csv')\n"
+                   "    if len(sys.argv) < 3: sys.exit('python onnx_reader.py model.onnx FILE…: pictures or a .csv')\n"
                    "    model, items = OnnxModel(sys.argv[1]), sys.argv[2:]\n"
                    "    if items[0].endswith('.csv'):\n        import csv\n"
                    "        items = list(csv.DictReader(open(items[0], encoding='utf-8')))\n"

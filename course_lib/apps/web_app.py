@@ -198,7 +198,7 @@ def desk_of(learn # a learner, as `load_learner` gives it
     if kind == 'TextLearner': return TextDesk(learn)
     if hasattr(dls, 'procs') and hasattr(dls, 'cat_names'): return RowDesk(learn)
     if hasattr(dls, 'test_dl') and getattr(dls, 'vocab', None) is not None: return PictureDesk(learn)
-    raise ValueError(f'there is no page for a {kind} with {type(dls).__name__}: pictures, texts, rows, ratings have one')
+    raise ValueError(f'no page for a {kind} with {type(dls).__name__}: pictures, texts, rows, films have one')
 
 # %% ../../nbs/library/apps/web_app.ipynb #39c74c44
 def free_port(host:str, # a name or number of this machine
