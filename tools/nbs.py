@@ -19,7 +19,7 @@ lessons = {
     '5_collaborative_filtering': ('5 · Recommendations', 'Films in three lines; factorisation, the training loop and optimizers by hand'),
     '6_embeddings_and_rnns': ('6 · Embeddings and RNNs', 'What the numbers know; descent, autograd and an RNN from nothing'),
     '7_resnets_from_scratch': ('7 · ResNets from scratch', 'Gates that remember, small pictures rung by rung, inside a net'),
-    '8_scaling_up': ('8 · Measuring', 'How we measure, so that a number on a page can be believed'),
+    '8_scaling_up': ('8 · Scaling up', 'Large batches, several models and targets, masks, machines; a model that leaves; how we measure'),
 }
 _directive = re.compile(r'^\s*#\|\s*([\w-]+)\s*:?\s*(.*?)\s*$')
 
