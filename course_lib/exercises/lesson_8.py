@@ -174,7 +174,8 @@ def check_status(answer:Callable # your function: None or an exception -> number
                 )->str: # what to look at next, or 'all good'
     "Check the exercise on answers of a server."
     class Unreadable(ValueError): "A kind of ValueError."
-    cases = [(None, 200), (ValueError('no picture'), 400), (Unreadable(), 400), (MemoryError(), 503), (KeyError('x'), 500)]
+    cases = [(None, 200), (ValueError('no picture'), 400), (Unreadable(), 400), (MemoryError(), 503),
+             (KeyError('x'), 500)]
     for error, wanted in cases:
         if (got := answer(error)) != wanted: return f'for {error!r} the status is {wanted}, not {got!r}'
     return 'all good'
@@ -197,5 +198,5 @@ def check_at_most(answer:Callable # your function: function, number -> function
     if not callable(limited): return f'at_most gives a function, not {type(limited).__name__}'
     with ThreadPoolExecutor(12) as pool: found = list(pool.map(limited, range(24)))
     if found != [2 * x for x in range(24)]: return 'the function has to give what f gives: return it'
-    if most[0] > 3: return f'{most[0]} threads were inside at once: make one semaphore for all calls, and enter it in each'
+    if most[0] > 3: return f'{most[0]} threads were inside at once: make one semaphore for all calls, enter it in each'
     return 'all good' if most[0] == 3 else 'only one thread was inside at a time: three may be'
