@@ -24,7 +24,7 @@ from .data.external import check_place
 from .onnx_reader import OnnxModel
 from .torch_core import Module, from_config, set_seed
 
-# %% ../nbs/library/deploy.ipynb #479f5c5c
+# %% ../nbs/library/deploy.ipynb #cd13c16b
 def _steps(found, what):
     "Transforms that also act in validation, as objects."
     return [t for t in map(from_config, found) if t.split_idx != 0 and type(t).__name__ not in what]
@@ -38,7 +38,7 @@ def _pictures(a):
     if opened['$new'] != 'OpenImage' or more: raise _stranger((more or [opened])[0]['$new'])
     mode = dict(PILImage='RGB', PILImageBW='L').get(opened['args']['cls']['$ref'])
     if mode is None: raise _stranger(opened['args']['cls']['$ref'])
-    how, sizes = dict(mode=mode, size=None), _steps(a['after_item'], ['ToTensor'])
+    how, sizes = dict(mode=mode, size=None), _steps(a['after_item'], ['ToTensor', 'MaskFits']) # targets only
     if len(sizes) > 1: raise _stranger(sizes[1])
     for t in sizes:
         if type(t).__name__ not in ('Resize', 'RandomResizedCrop'): raise _stranger(t)
@@ -156,7 +156,7 @@ def _with_one_op(net):
             net.get_submodule(parent)._modules[last] = Recurrent(m)
     return Recurrent(net) if isinstance(net, nn.RNNBase) else net
 
-# %% ../nbs/library/deploy.ipynb #201011ce
+# %% ../nbs/library/deploy.ipynb #843e0bda
 class Graph(Module):
     "A net between what a reader prepares and an answer: batch transforms before it, an activation after it."
     def __init__(self, net,     # a model that is not trained any more
@@ -195,6 +195,8 @@ def _answer(learn, pred, decided):
     if not isinstance(decided, torch.Tensor) or decided.is_floating_point(): return dict(kind='numbers'), False
     if decided.dtype == torch.bool and n == 1 and vocab is not None and len(vocab) == 2:
         return dict(kind='one class', vocab=[str(o) for o in vocab]), True
+    if decided.ndim > 1 and decided.dtype != torch.bool:
+        return dict(kind='mask', vocab=[str(o) for o in vocab or range(pred.shape[1])]), False
     names = [str(o) for o in (vocab if vocab is not None and len(vocab) == n else range(n))]
     if decided.dtype != torch.bool: return dict(kind='one class', vocab=names), False
     return dict(kind='classes', vocab=names, thresh=float(getattr(learn.loss_func, 'thresh', .5))), False
@@ -270,7 +272,7 @@ def to_onnx(learn,  # a trained `Learner`
         (file.parent/'onnx_reader.py').write_text(_reader(), encoding='utf-8')
         return _move(made, file, note)
 
-# %% ../nbs/library/deploy.ipynb #848702fa
+# %% ../nbs/library/deploy.ipynb #bd6d10c7
 def _place(file, ending):
     if Path(file).suffix != ending: raise ValueError(f'{file} should end in {ending}')
     check_place(Path(file), 'a folder of your own')
@@ -315,7 +317,7 @@ def _reader():
                    "    model, items = OnnxModel(sys.argv[1]), sys.argv[2:]\n"
                    "    if items[0].endswith('.csv'):\n        import csv\n"
                    "        items = list(csv.DictReader(open(items[0], encoding='utf-8')))\n"
-                   "    for answer in model.predict(items): print(json.dumps(answer))\n")
+                   "    for answer in model.predict(items): print(json.dumps(answer, default=lambda a: a.tolist()))\n")
 
 def _move(made, file, note):
     made.with_suffix('.json').write_text(json.dumps(note), encoding='utf-8')

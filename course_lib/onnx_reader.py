@@ -125,7 +125,7 @@ def texts(items,     # lists of tokens; or texts, with `tokens`
     for row, words in zip(out, found): row[:len(words)] = words
     return out
 
-# %% ../nbs/library/onnx_reader.ipynb #93727526
+# %% ../nbs/library/onnx_reader.ipynb #210c9ba9
 class OnnxModel:
     "A model in an ONNX file, with the note beside it: answers for pictures, rows or texts."
     def __init__(self, file,        # the `.onnx`; the note is the `.json` of the same name
@@ -169,6 +169,7 @@ class OnnxModel:
         "A class and the probability of each, the classes that apply, or a number."
         how, p = self.note['answer'], np.asarray(p)
         if how['kind'] == 'numbers': return p.tolist() if p.size > 1 else float(p.reshape(-1)[0])
+        if how['kind'] == 'mask': return dict(mask=p.argmax(0), classes=how['vocab']) # a class number a pixel
         classes, shares = how['vocab'], dict(zip(how['vocab'], p.tolist()))
         if how['kind'] == 'one class': return dict(label=classes[int(p.argmax())], probabilities=shares)
         return dict(labels=[c for c in classes if shares[c] > how['thresh']], probabilities=shares)
