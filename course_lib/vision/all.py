@@ -15,6 +15,7 @@ from .boxes import *
 from .cam import *
 from .core import *
 from .data import *
+from .efficientnet import efficientnet_lite0
 from .learner import *
 from .models import *
 from .models.xresnet import *
