@@ -1358,6 +1358,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                      'course_lib/callback/training.py'),
                                               'course_lib.callback.training.GradientAccumulation.__init__': ( 'library/callback/training.html#gradientaccumulation.__init__',
                                                                                                               'course_lib/callback/training.py'),
+                                              'course_lib.callback.training.GradientAccumulation.after_train': ( 'library/callback/training.html#gradientaccumulation.after_train',
+                                                                                                                 'course_lib/callback/training.py'),
                                               'course_lib.callback.training.GradientAccumulation.before_backward': ( 'library/callback/training.html#gradientaccumulation.before_backward',
                                                                                                                      'course_lib/callback/training.py'),
                                               'course_lib.callback.training.GradientAccumulation.before_fit': ( 'library/callback/training.html#gradientaccumulation.before_fit',
