@@ -6,7 +6,7 @@
 __all__ = ['LiveBytes', 'train_memory', 'memory_table', 'out_of_memory', 'find_batch_size', 'blocks_of', 'checkpoint_layers',
            'RecomputeActivations']
 
-# %% ../../nbs/library/callback/memory.ipynb #ca797f8a
+# %% ../../nbs/library/callback/memory.ipynb #415fecba
 import gc, weakref
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import wraps
@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from .core import Callback
 from .lr_find import _sits_out, untouched
 from .training import GradientAccumulation
-from ..torch_core import map_tensors
+from ..torch_core import map_tensors, to_device
 
 # %% ../../nbs/library/callback/memory.ipynb #0ab74c51
 class LiveBytes(TorchDispatchMode):
@@ -82,28 +82,30 @@ def _meter(device, limit=None):
     with LiveBytes(limit) if limit else nullcontext():
         yield (lambda: torch.cuda.memory_allocated(device) - start), (lambda: torch.cuda.max_memory_allocated(device) - start)
 
-# %% ../../nbs/library/callback/memory.ipynb #782a8da3
+# %% ../../nbs/library/callback/memory.ipynb #38e1b320
 def train_memory(learn,          # a `Learner`; it is not changed
                  bs:int,         # items in a step
                  accumulate:int=1, # in so many parts
                  batch=None,     # tuple: inputs, then targets (default: the first of the training data)
                  limit:int=None, # bytes; more is an `OutOfMemoryError`
-                )->dict:         # bytes: weights, gradients, optimizer, activations, and peak (all, at the worst moment)
+                )->dict:         # bytes: weights, inputs, gradients, optimizer, activations, and peak (all, at the worst moment)
     "The memory of training with batches of `bs` items, measured in two steps."
     part, rest = divmod(bs, accumulate)
     if bs < 1 or accumulate < 1 or rest: raise ValueError(f'{bs} items cannot be cut into {accumulate} equal parts')
     weights = _size([*learn.model.parameters(), *learn.model.buffers()])
     if limit is not None and weights > limit: raise torch.OutOfMemoryError(f'out of memory: the weights have {weights:,} bytes')
     with untouched(learn):
-        batch = _of_size(next(iter(learn.dls.train)) if batch is None else batch, part)
-        learn.dls, learn.opt = _Steps(learn.dls, [batch] * (2 * accumulate)), None
+        batch = next(iter(learn.dls.train)) if batch is None else batch
+        learn.opt = None
         learn.remove_cbs([cb for cb in learn.cbs if _sits_out(cb) or isinstance(cb, GradientAccumulation)])
         for p in learn.model.parameters(): p.grad = None
         learn.create_opt()
         with _meter(learn.device, limit and limit - weights) as (live, most):
-            meter = _Meter(live)
+            batch = to_device(_of_size(batch, part), learn.device)
+            meter, inputs = _Meter(live), live()
+            learn.dls = _Steps(learn.dls, [batch] * (2 * accumulate))
             learn.fit(1, cbs=[meter] + [GradientAccumulation(bs)] * (accumulate > 1))
-            return dict(weights=weights, **meter.found, peak=weights + most())
+            return dict(weights=weights, inputs=inputs, **meter.found, peak=weights + most())
 
 # %% ../../nbs/library/callback/memory.ipynb #49f1e3d8
 def memory_table(learn,            # a `Learner`; it is not changed
