@@ -121,7 +121,7 @@ def memory_table(learn,            # a `Learner`; it is not changed
             rows.append({'batch': bs, 'accumulate': k, 'at once': bs // k, **found})
     return pd.DataFrame(rows).set_index(['batch', 'accumulate'])
 
-# %% ../../nbs/library/callback/memory.ipynb #2b9770ec
+# %% ../../nbs/library/callback/memory.ipynb #84dcc3cb
 def out_of_memory(e:BaseException # what was raised
                  )->bool:
     "Was it, or what caused it, a lack of memory?"
@@ -145,11 +145,11 @@ def find_batch_size(learn,          # a `Learner`; it is not changed
     lo, hi = 0, step
     while hi <= most and fits(hi): lo, hi = hi, 2 * hi
     hi = min(hi, most // step * step + step)
+    if not lo and fits(1): lo, hi, step = 1, min(hi, most + 1), 1
+    if not lo: raise RuntimeError('not even one item fits: take smaller items, a smaller model or lower precision')
     while hi - lo > step:
         mid = (lo + hi) // 2 // step * step
         lo, hi = (mid, hi) if fits(mid) else (lo, mid)
-    if not lo: lo = next((n for n in range(step - 1, 0, -1) if fits(n)), 0)
-    if not lo: raise RuntimeError('not even one item fits: take smaller items, a smaller model or lower precision')
     worse = min((n for n, peak in tried.items() if peak is None), default=None)
     print(f'{lo} items fit: {tried[lo] / 1e6:,.1f} MB at most' + (f'; {worse} do not' if worse else f' (no more than {most} were tried)'))
     return lo
