@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pandas as pd
 import torch
 
-# %% ../nbs/library/ensemble.ipynb #5c1b5edb
+# %% ../nbs/library/ensemble.ipynb #6d4a13f2
 def stacked(preds # a list of predictions, or one tensor (models, items, …)
            )->torch.Tensor: # models, items, …
     "Predictions of several models as one tensor; ValueError where they are not of the same items."
@@ -27,7 +27,8 @@ def as_weights(weights,  # one number for each model, from 0 on; None: all alike
     "Weights that sum to 1."
     w = torch.ones(n) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
     if w.shape != (n,): raise ValueError(f'{w.numel()} weights for {n} models')
-    if not (w >= 0).all() or not w.sum() > 0: raise ValueError(f'weights are numbers from 0 on, not all 0: {w.tolist()}')
+    if not (w >= 0).all() or not w.sum() > 0:
+        raise ValueError(f'weights are numbers from 0 on, not all 0: {w.tolist()}')
     return w / w.sum()
 
 def joint_preds(preds,        # as in `stacked`; probabilities, or numbers

@@ -19,17 +19,18 @@ def soft_answers(teachers:list,       # modules that give scores
     "What the teachers say, as probabilities at this temperature."
     with torch.no_grad(): return torch.stack([(t(*xb).float() / temperature).softmax(1) for t in teachers]).mean(0)
 
-# %% ../../nbs/library/callback/distil.ipynb #0687ccf1
+# %% ../../nbs/library/callback/distil.ipynb #b3852ffd
 def distil_loss(pred:torch.Tensor,  # scores of the student, items × classes
                 soft:torch.Tensor,  # probabilities of the teacher at the same temperature
                 temperature:float=1, # as in `soft_answers`
                )->torch.Tensor:     # 0-d
     "How far the student's softened answers are from the teacher's; 0 where they are the same."
     if pred.shape != soft.shape: raise ValueError(
-        f'the net gives scores of shape {tuple(pred.shape)}, its teacher {tuple(soft.shape)}: both need the same classes')
+        f'the net gives scores of shape {tuple(pred.shape)}, its teacher {tuple(soft.shape)}: '
+        'both need the same classes')
     return F.kl_div((pred.float() / temperature).log_softmax(1), soft, reduction='batchmean') * temperature**2
 
-# %% ../../nbs/library/callback/distil.ipynb #535fe661
+# %% ../../nbs/library/callback/distil.ipynb #d38a6efb
 class Distil(Callback):
     "Learns from a teacher's softened answers, too. In training only: validation shows the learner's own loss."
     order, run_valid = -25, False # before `GradientAccumulation`, which weighs the sum
@@ -44,7 +45,8 @@ class Distil(Callback):
         self.temperature, self.weight = temperature, weight
 
     def before_fit(self):
-        if any(t is self.model for t in self.teachers): raise ValueError('a net cannot be its own teacher: copy it first')
+        if any(t is self.model for t in self.teachers):
+            raise ValueError('a net cannot be its own teacher: copy it first')
         self.modes = [(m, m.training) for t in self.teachers for m in t.modules()]
         for t in self.teachers: t.to(self.device).eval()
     def after_loss(self):

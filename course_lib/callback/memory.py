@@ -48,7 +48,7 @@ class LiveBytes(TorchDispatchMode):
 
 def _store(t): return t.untyped_storage()._cdata
 
-# %% ../../nbs/library/callback/memory.ipynb #4643eaf5
+# %% ../../nbs/library/callback/memory.ipynb #0cf20a69
 class _Meter(Callback):
     "Notes what is alive before the model runs, with its loss, and after the step."
     order, run_valid = 100, False
@@ -80,20 +80,22 @@ def _meter(device, limit=None):
     gc.collect(); torch.cuda.empty_cache(); torch.cuda.reset_peak_memory_stats(device)
     start = torch.cuda.memory_allocated(device)
     with LiveBytes(limit) if limit else nullcontext():
-        yield (lambda: torch.cuda.memory_allocated(device) - start), (lambda: torch.cuda.max_memory_allocated(device) - start)
+        yield (lambda: torch.cuda.memory_allocated(device) - start,
+               lambda: torch.cuda.max_memory_allocated(device) - start)
 
-# %% ../../nbs/library/callback/memory.ipynb #38e1b320
+# %% ../../nbs/library/callback/memory.ipynb #bd54675c
 def train_memory(learn,          # a `Learner`; it is not changed
                  bs:int,         # items in a step
                  accumulate:int=1, # in so many parts
                  batch=None,     # tuple: inputs, then targets (default: the first of the training data)
                  limit:int=None, # bytes; more is an `OutOfMemoryError`
-                )->dict:         # bytes: weights, inputs, gradients, optimizer, activations, and peak (all, at the worst moment)
+                )->dict:         # bytes: weights, inputs, gradients, optimizer, activations; peak: all, at the worst moment
     "The memory of training with batches of `bs` items, measured in two steps."
     part, rest = divmod(bs, accumulate)
     if bs < 1 or accumulate < 1 or rest: raise ValueError(f'{bs} items cannot be cut into {accumulate} equal parts')
     weights = _size([*learn.model.parameters(), *learn.model.buffers()])
-    if limit is not None and weights > limit: raise torch.OutOfMemoryError(f'out of memory: the weights have {weights:,} bytes')
+    if limit is not None and weights > limit:
+        raise torch.OutOfMemoryError(f'out of memory: the weights have {weights:,} bytes')
     with untouched(learn):
         batch = next(iter(learn.dls.train)) if batch is None else batch
         learn.opt = None
@@ -121,12 +123,13 @@ def memory_table(learn,            # a `Learner`; it is not changed
             rows.append({'batch': bs, 'accumulate': k, 'at once': bs // k, **found})
     return pd.DataFrame(rows).set_index(['batch', 'accumulate'])
 
-# %% ../../nbs/library/callback/memory.ipynb #84dcc3cb
+# %% ../../nbs/library/callback/memory.ipynb #686ffd27
 def out_of_memory(e:BaseException # what was raised
                  )->bool:
     "Was it, or what caused it, a lack of memory?"
     while e is not None:
-        if isinstance(e, torch.OutOfMemoryError) or 'out of memory' in str(e).lower() or "can't allocate memory" in str(e): return True
+        text = str(e).lower()
+        if isinstance(e, torch.OutOfMemoryError) or 'out of memory' in text or "can't allocate memory" in text: return True
         e = e.__cause__
     return False
 
@@ -151,7 +154,8 @@ def find_batch_size(learn,          # a `Learner`; it is not changed
         mid = (lo + hi) // 2 // step * step
         lo, hi = (mid, hi) if fits(mid) else (lo, mid)
     worse = min((n for n, peak in tried.items() if peak is None), default=None)
-    print(f'{lo} items fit: {tried[lo] / 1e6:,.1f} MB at most' + (f'; {worse} do not' if worse else f' (no more than {most} were tried)'))
+    print(f'{lo} items fit: {tried[lo] / 1e6:,.1f} MB at most' +
+          (f'; {worse} do not' if worse else f' (no more than {most} were tried)'))
     return lo
 
 def _peak_or_none(learn, n, batch, limit):
@@ -161,22 +165,23 @@ def _peak_or_none(learn, n, batch, limit):
     gc.collect()
     if torch.cuda.is_available(): torch.cuda.empty_cache()
 
-# %% ../../nbs/library/callback/memory.ipynb #e69837b3
+# %% ../../nbs/library/callback/memory.ipynb #97cbb50b
 def blocks_of(model:nn.Module # any module
              )->list[nn.Module]:
     "The blocks of a model: what lies in its containers and has layers of its own."
     return [b for m in model.children() for b in _blocks(m)]
 
 def _blocks(m):
-    if not any(True for _ in m.children()): return []
-    container = isinstance(m, (nn.Sequential, nn.ModuleList)) and any(any(True for _ in c.children()) for c in m.children())
+    inside = list(m.children())
+    if not inside: return []
+    container = isinstance(m, (nn.Sequential, nn.ModuleList)) and any(len(list(c.children())) for c in inside)
     return blocks_of(m) if container else [m]
 
 @contextmanager
 def checkpoint_layers(model:nn.Module, # any module
                       layers=None,     # the modules to compute twice (default: `blocks_of(model)`)
                      ):
-    "`with checkpoint_layers(model):` training keeps only the inputs of blocks; their insides are computed again on the way back."
+    "`with checkpoint_layers(model):` only the inputs of blocks are kept; the rest is computed again on the way back."
     layers = blocks_of(model) if layers is None else list(layers)
     if not layers: raise ValueError(f'{type(model).__name__} has no blocks, only single layers: pass layers=[…]')
     for m in layers: m.forward = _twice(m, m.forward)
@@ -193,14 +198,14 @@ class RecomputeActivations(Callback):
         self.stack.enter_context(checkpoint_layers(self.model, self.layers))
     def after_fit(self): self.stack.close(); self.stack = None
 
-# %% ../../nbs/library/callback/memory.ipynb #60957bf3
+# %% ../../nbs/library/callback/memory.ipynb #3773debf
 def _twice(m, forward):
     "`forward`, checkpointed."
     norms = [o for o in m.modules() if isinstance(o, nn.modules.batchnorm._BatchNorm)]
     @contextmanager
     def again():
         were = [(o.momentum, o.num_batches_tracked) for o in norms]
-        for o in norms: o.momentum, o.num_batches_tracked = 0., None # normalise by the batch, as before, and note nothing
+        for o in norms: o.momentum, o.num_batches_tracked = 0., None # normalise as before, and note nothing
         try: yield
         finally:
             for o, was in zip(norms, were): o.momentum, o.num_batches_tracked = was

@@ -12,7 +12,7 @@ from .core import Callback, CancelBatchException, CancelStepException
 
 # %% ../../nbs/library/callback/training.ipynb #385604f8
 class GradientAccumulation(Callback):
-    "Steps once for every `n_acc` items, with the mean of their gradients; what is left at the end of the fit steps, too."
+    "Steps once for every `n_acc` items, with the mean of their gradients; at the end of the fit, with the rest."
     order, run_valid, kept, n_acc = -19, False, ('count',), 32
     rest, stepped = False, False
     def __init__(self, n_acc:int=32): # items (not batches) between two steps
@@ -29,8 +29,8 @@ class GradientAccumulation(Callback):
 
     def after_train(self):
         if self.epoch == self.start_epoch and not self.stepped: warnings.warn(
-            f'GradientAccumulation({self.n_acc}), but an epoch has only {self.count} items: not every epoch will have a '
-            f'step. Take n_acc={self.count} or less.')
+            f'GradientAccumulation({self.n_acc}), but an epoch has only {self.count} items: not every epoch will '
+            f'have a step. Take n_acc={self.count} or less.')
         if not self.count or self.epoch + 1 < self.n_epoch: return # the next epoch goes on with these gradients
         self.rest = True
         self.learn._with_events(self.learn._step, 'step', CancelStepException)

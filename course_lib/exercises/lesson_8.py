@@ -185,7 +185,7 @@ def check_geometric_mean(answer:Callable # your function: tensor models × items
         return 'that is the product without the root: with many models it would be far too sure'
     return 'all good' if torch.allclose(got, right, atol=1e-4) else f'the first row should be {right[0].tolist()}'
 
-# %% ../../nbs/library/exercises/lesson_8.ipynb #e960c5aa
+# %% ../../nbs/library/exercises/lesson_8.ipynb #d4c8951b
 @exercise
 def check_out_of_bag(answer:Callable # your function: models × items × classes, models × items -> items × classes
                     )->str: # what to look at next, or 'all good'
@@ -201,9 +201,10 @@ def check_out_of_bag(answer:Callable # your function: models × items × classes
     if torch.allclose(got, p.mean(0)): return 'all nets answer every row: leave out those that trained on it'
     if torch.allclose(got[0], right[0] * 2 / 3): return 'divide by how many nets are left for the row, not by all'
     if not torch.allclose(got[:2], right, atol=1e-5): return f'rows 0 and 1: {right.tolist()}, not {got[:2].tolist()}'
-    return 'all good' if got[2].isnan().all() else 'row 2 was seen by all nets: nan, so that nobody takes it for an answer'
+    if not got[2].isnan().all(): return 'row 2 was seen by all nets: nan, so that nobody takes it for an answer'
+    return 'all good'
 
-# %% ../../nbs/library/exercises/lesson_8.ipynb #55b80398
+# %% ../../nbs/library/exercises/lesson_8.ipynb #a9350266
 @exercise
 def check_when_to_step(answer:Callable # your function: list of batch sizes, items in a step -> list of batch numbers
                       )->str: # what to look at next, or 'all good'
@@ -217,16 +218,17 @@ def check_when_to_step(answer:Callable # your function: list of batch sizes, ite
     got = list(answer([24] * 4 + [10], 64))
     if got == [2]: return 'what is left at the end should step, too'
     if got != [2, 4]: return f'four batches of 24 and one of 10: after 2 (72 items) and 4 (the rest), not {got}'
-    return 'all good' if list(answer([8] * 3, 100)) == [2] else 'n_acc=100, 24 items in all: one step, after the last batch'
+    if list(answer([8] * 3, 100)) != [2]: return 'n_acc=100, 24 items in all: one step, after the last batch'
+    return 'all good'
 
-# %% ../../nbs/library/exercises/lesson_8.ipynb #c4704c9b
+# %% ../../nbs/library/exercises/lesson_8.ipynb #350100b6
 @exercise
 def check_memory_of_training(answer:Callable # your function: weights, per_item, bs, averages -> bytes
                             )->str: # what to look at next, or 'all good'
     "Check the exercise on memory."
     got, right = answer(1000, 500, 8, 2), 4 * (1000 * 4 + 500 * 8)
     if got * 4 == right: return 'that is a count of numbers: each has 32 bits, so 4 bytes'
-    if got == 4 * (1000 * 3 + 500 * 8): return 'weights, gradients and averages: the weights themselves, or the gradients, are missing'
+    if got == 4 * (1000 * 3 + 500 * 8): return 'the weights themselves, or the gradients, are missing'
     if got == 4 * (1000 * 4 + 500): return 'activations are kept for every item of the batch'
     if got == 4 * (1000 * 4 + 500) * 8: return 'the weights are there once, not once an item'
     if got != right: return f'1000 weights, 500 activations, 8 items, 2 averages: {right:,} bytes, not {got:,}'
