@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['stacked', 'as_weights', 'joint_preds', 'judged', 'ensemble_table', 'choose_weights', 'folds', 'out_of_fold']
 
-# %% ../nbs/library/ensemble.ipynb #24bafe9a
+# %% ../nbs/library/ensemble.ipynb #fca98389
 from collections.abc import Callable
-import pandas as pd
 import torch
 
 # %% ../nbs/library/ensemble.ipynb #6d4a13f2
@@ -38,7 +37,7 @@ def joint_preds(preds,        # as in `stacked`; probabilities, or numbers
     p = stacked(preds)
     return torch.tensordot(as_weights(weights, len(p)), p, 1)
 
-# %% ../nbs/library/ensemble.ipynb #6ac04cae
+# %% ../nbs/library/ensemble.ipynb #f602484e
 def judged(pred:torch.Tensor,  # items × classes: probabilities; or one number an item
            targs:torch.Tensor, # class numbers; or numbers
           )->dict:             # name -> number, all of them better when smaller
@@ -55,8 +54,9 @@ def ensemble_table(preds,        # as in `stacked`
                    targs,        # class numbers, or numbers
                    names=None,   # of the models
                    weights=None, # as in `as_weights`; chosen on other rows than these!
-                  )->pd.DataFrame:
+                  ):            # a `DataFrame`
     "Each model, the mean of their figures, and the joint answer."
+    import pandas as pd
     p, targs = stacked(preds), torch.as_tensor(targs).cpu()
     w = as_weights(weights, len(p))
     names = [f'model {i}' for i in range(len(p))] if names is None else list(names)

@@ -6,11 +6,10 @@
 __all__ = ['LiveBytes', 'train_memory', 'memory_table', 'out_of_memory', 'find_batch_size', 'blocks_of', 'checkpoint_layers',
            'RecomputeActivations']
 
-# %% ../../nbs/library/callback/memory.ipynb #415fecba
+# %% ../../nbs/library/callback/memory.ipynb #e9b45528
 import gc, weakref
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import wraps
-import pandas as pd
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -83,13 +82,13 @@ def _meter(device, limit=None):
         yield (lambda: torch.cuda.memory_allocated(device) - start,
                lambda: torch.cuda.max_memory_allocated(device) - start)
 
-# %% ../../nbs/library/callback/memory.ipynb #bd54675c
+# %% ../../nbs/library/callback/memory.ipynb #66d7a3aa
 def train_memory(learn,          # a `Learner`; it is not changed
                  bs:int,         # items in a step
                  accumulate:int=1, # in so many parts
                  batch=None,     # tuple: inputs, then targets (default: the first of the training data)
                  limit:int=None, # bytes; more is an `OutOfMemoryError`
-                )->dict:         # bytes: weights, inputs, gradients, optimizer, activations; peak: all, at the worst moment
+                )->dict:         # bytes: weights, inputs, gradients, optimizer, activations; at most in all: peak
     "The memory of training with batches of `bs` items, measured in two steps."
     part, rest = divmod(bs, accumulate)
     if bs < 1 or accumulate < 1 or rest: raise ValueError(f'{bs} items cannot be cut into {accumulate} equal parts')
@@ -109,13 +108,14 @@ def train_memory(learn,          # a `Learner`; it is not changed
             learn.fit(1, cbs=[meter] + [GradientAccumulation(bs)] * (accumulate > 1))
             return dict(weights=weights, inputs=inputs, **meter.found, peak=weights + most())
 
-# %% ../../nbs/library/callback/memory.ipynb #49f1e3d8
+# %% ../../nbs/library/callback/memory.ipynb #d47f8f12
 def memory_table(learn,            # a `Learner`; it is not changed
                  sizes=(64,),      # items in a step
                  accumulate=(1,),  # each of them in so many parts
                  batch=None,       # as in `train_memory`
-                )->pd.DataFrame:   # one row each; MB are millions of bytes
+                ):                 # a `DataFrame`, one row each; MB are millions of bytes
     "What training needs of memory, for each size of the batch and each accumulation."
+    import pandas as pd
     rows = []
     for bs in sizes:
         for k in accumulate:
@@ -123,13 +123,13 @@ def memory_table(learn,            # a `Learner`; it is not changed
             rows.append({'batch': bs, 'accumulate': k, 'at once': bs // k, **found})
     return pd.DataFrame(rows).set_index(['batch', 'accumulate'])
 
-# %% ../../nbs/library/callback/memory.ipynb #686ffd27
+# %% ../../nbs/library/callback/memory.ipynb #8fc4ea31
 def out_of_memory(e:BaseException # what was raised
                  )->bool:
     "Was it, or what caused it, a lack of memory?"
     while e is not None:
-        text = str(e).lower()
-        if isinstance(e, torch.OutOfMemoryError) or 'out of memory' in text or "can't allocate memory" in text: return True
+        said = any(words in str(e).lower() for words in ('out of memory', "can't allocate memory"))
+        if said or isinstance(e, torch.OutOfMemoryError): return True
         e = e.__cause__
     return False
 
