@@ -30,10 +30,17 @@ from course_lib.callback.schedule import CycleEndCallback, ParamScheduler
 from course_lib.callback.snapshot import SWA
 from course_lib.callback.tracker import (CheckpointCallback, EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback,
                                          TrackerCallback)
+from course_lib.callback.distil import Distil
 from course_lib.callback.training import GradientAccumulation, GradientClip
 from course_lib.collab.rows import RowAdagrad
 from course_lib.learner import Learner
 from course_lib.torch_core import set_seed
+
+def teacher():
+    model = nn.Linear(4, 3, bias=False)
+    nn.init.eye_(model.weight)
+    return model
+
 
 callbacks = {   # how each is made: those that change training, those that watch, those that write
     'TrackerCallback': TrackerCallback, 'SaveModelCallback': SaveModelCallback,
@@ -41,13 +48,14 @@ callbacks = {   # how each is made: those that change training, those that watch
     'EarlyStoppingCallback': lambda: EarlyStoppingCallback(patience=2, min_delta=.01), 'ReduceLROnPlateau': lambda: ReduceLROnPlateau(min_delta=.5),
     'GradientAccumulation': lambda: GradientAccumulation(50), 'GradientClip': lambda: GradientClip(.1), 'SWA': lambda: SWA(.2),
     'CSVLogger': CSVLogger, 'ProgressCallback': ProgressCallback, 'TerminateOnNaNCallback': TerminateOnNaNCallback,
-    'MixUp': MixUp, 'BnFreeze': lambda: BnFreeze(1), 'MixedPrecision': lambda: MixedPrecision('bf16'),
+    'MixUp': MixUp, 'Distil': lambda: Distil(teacher()), 'BnFreeze': lambda: BnFreeze(1), 'MixedPrecision': lambda: MixedPrecision('bf16'),
     'AutoPrecision': AutoPrecision, 'ChannelsLast': ChannelsLast, 'HookCallback': HookCallback, 'ActivationStats': lambda: ActivationStats(every=3),
     'ParamScheduler': lambda: ParamScheduler({'lr': lambda pos: .05 * (1 - pos)}),
     'RNNCallback': RNNCallback, 'ModelResetter': ModelResetter, 'AutoThreads': lambda: AutoThreads(1),
     'CycleEndCallback': lambda: CycleEndCallback([1, 2, 2], lambda learn, i: learn.save(f'cycle_{i}')),
 }
-elsewhere = {'DistributedTrainer', '_Gathered', 'Scores', 'Recorder', 'LRFinder', 'MixHandler', 'CheckpointCallback', 'GatherPredsCallback',   # part of every run, or of none
+elsewhere = {'DistributedTrainer', '_Gathered', 'Scores', 'Recorder', 'LRFinder', 'MixHandler', 'CheckpointCallback', 'GatherPredsCallback', '_Meter',   # part of every run, or of none
+             'RecomputeActivations',   # needs a net with blocks: see its chapter
              'CutMix', 'Precomputed', 'GrowPictures', 'RNNRegularizer'}                           # pictures: see below, and apps; texts: its chapter
 optimizers = dict(SGD=optimizer.SGD, momentum=lambda ps, lr: optimizer.SGD(ps, lr, mom=.9), RMSProp=optimizer.RMSProp, Adam=optimizer.Adam,
                   L2=lambda ps, lr: optimizer.Adam(ps, lr, decouple_wd=False), RowAdagrad=RowAdagrad,

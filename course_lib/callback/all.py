@@ -9,8 +9,10 @@ __all__ = []
 from .bn_freeze import *
 from .core import *
 from .data import *
+from .distil import *
 from .hook import *
 from .lr_find import *
+from .memory import *
 from .mixup import *
 from .precision import *
 from .progress import *

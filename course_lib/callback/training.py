@@ -6,24 +6,36 @@
 __all__ = ['GradientAccumulation', 'scale_grads', 'GradientClip']
 
 # %% ../../nbs/library/callback/training.ipynb #216e4797
+import warnings
 import torch
-from .core import Callback, CancelBatchException
+from .core import Callback, CancelBatchException, CancelStepException
 
 # %% ../../nbs/library/callback/training.ipynb #385604f8
 class GradientAccumulation(Callback):
-    "Steps once for every `n_acc` items, with the mean of their gradients."
+    "Steps once for every `n_acc` items, with the mean of their gradients; at the end of the fit, with the rest."
     order, run_valid, kept, n_acc = -19, False, ('count',), 32
+    rest, stepped = False, False
     def __init__(self, n_acc:int=32): # items (not batches) between two steps
         if n_acc < 1: raise ValueError(f'n_acc is a number of items, at least 1, not {n_acc}')
         self.n_acc, self.count = n_acc, 0
 
-    def before_fit(self): self.count = 0
+    def before_fit(self): self.count, self.rest, self.stepped = 0, False, False
     def before_backward(self): self.learn.loss_grad = self.loss_grad * (self.bs_now / self.n_acc)
     def before_step(self):
-        self.count += self.bs_now
-        if self.count < self.n_acc: raise CancelBatchException() # no step, and the gradients stay
-        if self.count > self.n_acc: scale_grads(self.opt, self.n_acc / self.count)
-        self.count = 0
+        if not self.rest: self.count += self.bs_now
+        if self.count < self.n_acc and not self.rest: raise CancelBatchException() # no step, and the gradients stay
+        if self.count != self.n_acc: scale_grads(self.opt, self.n_acc / self.count)
+        self.count, self.stepped = 0, True
+
+    def after_train(self):
+        if self.epoch == self.start_epoch and not self.stepped: warnings.warn(
+            f'GradientAccumulation({self.n_acc}), but an epoch has only {self.count} items: not every epoch will '
+            f'have a step. Take n_acc={self.count} or less.')
+        if not self.count or self.epoch + 1 < self.n_epoch: return # the next epoch goes on with these gradients
+        self.rest = True
+        self.learn._with_events(self.learn._step, 'step', CancelStepException)
+        self.rest = False
+        self.opt.zero_grad()
 
 def scale_grads(opt, by:float): # a torch optimizer; factor
     "Multiply all gradients of `opt`."

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_persistence', 'check_standard_error', 'check_order', 'check_verdict', 'check_mean_of_parts', 'check_my_share',
-           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten', 'check_status', 'check_at_most']
+           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten', 'check_geometric_mean',
+           'check_out_of_bag', 'check_when_to_step', 'check_memory_of_training', 'check_status', 'check_at_most']
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #658b5dcf
 import threading
@@ -167,6 +168,74 @@ def check_forgotten(answer:Callable # your function: served, raw, mean, std -> t
         if got not in cases: return f'the answer is one of {", ".join(map(repr, cases))}, not {got!r}'
         if got != name: return f'in {served.round(2).tolist()} {name} was forgotten, not {got}'
     return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #e44e8759
+@exercise
+def check_geometric_mean(answer:Callable # your function: tensor models × items × classes -> items × classes
+                        )->str: # what to look at next, or 'all good'
+    "Check the exercise on the geometric mean."
+    import torch
+    p = torch.tensor([[[.8, .1, .1], [.5, .5, 0.]], [[.2, .7, .1], [.1, .8, .1]]])
+    got = answer(p.clone())
+    if getattr(got, 'shape', None) != (2, 3): return 'the result has a row an item and a column a class: 2 × 3 here'
+    if got.isnan().any(): return 'a probability of 0 has no logarithm: clamp_min(1e-9) first'
+    roots = p.clamp_min(1e-9).log().mean(0).exp()
+    right = roots / roots.sum(1, keepdim=True)
+    if torch.allclose(got, p.mean(0), atol=1e-4): return 'that is the usual mean: add logarithms, not probabilities'
+    if torch.allclose(got, roots, atol=1e-4): return 'the rows do not sum to 1 yet: divide each by its sum'
+    prod = p.clamp_min(1e-9).prod(0)
+    if torch.allclose(got, prod / prod.sum(1, keepdim=True), atol=1e-4):
+        return 'that is the product without the root: with many models it would be far too sure'
+    return 'all good' if torch.allclose(got, right, atol=1e-4) else f'the first row should be {right[0].tolist()}'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #d4c8951b
+@exercise
+def check_out_of_bag(answer:Callable # your function: models × items × classes, models × items -> items × classes
+                    )->str: # what to look at next, or 'all good'
+    "Check the exercise on out-of-bag answers."
+    import torch
+    p = torch.tensor([[[.9, .1], [.8, .2], [.7, .3]], [[.5, .5], [.4, .6], [.3, .7]], [[.1, .9], [.2, .8], [.3, .7]]])
+    drawn = torch.tensor([[True, False, True], [False, False, True], [False, True, True]])
+    right = torch.tensor([[.3, .7], [.6, .4]])
+    got = answer(p.clone(), drawn.clone())
+    if getattr(got, 'shape', None) != (3, 2): return 'the result has a row an item and a column a class: 3 × 2 here'
+    if torch.allclose(got[:2], torch.tensor([[.9, .1], [.3, .7]])) or torch.allclose(got[0], p[0, 0]):
+        return 'these are the nets that have seen the row: take the others'
+    if torch.allclose(got, p.mean(0)): return 'all nets answer every row: leave out those that trained on it'
+    if torch.allclose(got[0], right[0] * 2 / 3): return 'divide by how many nets are left for the row, not by all'
+    if not torch.allclose(got[:2], right, atol=1e-5): return f'rows 0 and 1: {right.tolist()}, not {got[:2].tolist()}'
+    if not got[2].isnan().all(): return 'row 2 was seen by all nets: nan, so that nobody takes it for an answer'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #a9350266
+@exercise
+def check_when_to_step(answer:Callable # your function: list of batch sizes, items in a step -> list of batch numbers
+                      )->str: # what to look at next, or 'all good'
+    "Check the exercise on accumulation."
+    got = list(answer([16] * 8, 64))
+    if got == []: return 'eight batches of 16, n_acc=64: there should be steps'
+    if got == [4]: return 'four batches of 16 are 64 items: that is enough (>=), and the last batch steps as well'
+    if got == [4, 7]: return 'four batches of 16 are 64 items, enough for a step: >= and not >'
+    if got == [3, 4, 5, 6, 7]: return 'after the first step every batch steps: set the count back to 0'
+    if got != [3, 7]: return f'eight batches of 16, n_acc=64: after batches 3 and 7, not {got}'
+    got = list(answer([24] * 4 + [10], 64))
+    if got == [2]: return 'what is left at the end should step, too'
+    if got != [2, 4]: return f'four batches of 24 and one of 10: after 2 (72 items) and 4 (the rest), not {got}'
+    if list(answer([8] * 3, 100)) != [2]: return 'n_acc=100, 24 items in all: one step, after the last batch'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #350100b6
+@exercise
+def check_memory_of_training(answer:Callable # your function: weights, per_item, bs, averages -> bytes
+                            )->str: # what to look at next, or 'all good'
+    "Check the exercise on memory."
+    got, right = answer(1000, 500, 8, 2), 4 * (1000 * 4 + 500 * 8)
+    if got * 4 == right: return 'that is a count of numbers: each has 32 bits, so 4 bytes'
+    if got == 4 * (1000 * 3 + 500 * 8): return 'the weights themselves, or the gradients, are missing'
+    if got == 4 * (1000 * 4 + 500): return 'activations are kept for every item of the batch'
+    if got == 4 * (1000 * 4 + 500) * 8: return 'the weights are there once, not once an item'
+    if got != right: return f'1000 weights, 500 activations, 8 items, 2 averages: {right:,} bytes, not {got:,}'
+    return 'all good' if answer(1000, 500, 8, 0) == right - 8000 else 'plain SGD keeps no averages at all'
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #4c3e2e40
 @exercise
