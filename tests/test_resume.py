@@ -25,7 +25,7 @@ from course_lib.callback.core import Callback
 from course_lib.callback.hook import ActivationStats, HookCallback
 from course_lib.callback.mixup import CutMix, MixUp
 from course_lib.callback.precision import AutoPrecision, ChannelsLast, MixedPrecision
-from course_lib.callback.progress import CSVLogger, ProgressCallback, TerminateOnNaNCallback
+from course_lib.callback.progress import CSVLogger, ProgressCallback, ShowGraphCallback, TerminateOnNaNCallback
 from course_lib.callback.schedule import CycleEndCallback, ParamScheduler
 from course_lib.callback.snapshot import SWA
 from course_lib.callback.tracker import (CheckpointCallback, EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback,
@@ -48,6 +48,7 @@ callbacks = {   # how each is made: those that change training, those that watch
     'EarlyStoppingCallback': lambda: EarlyStoppingCallback(patience=2, min_delta=.01), 'ReduceLROnPlateau': lambda: ReduceLROnPlateau(min_delta=.5),
     'GradientAccumulation': lambda: GradientAccumulation(50), 'GradientClip': lambda: GradientClip(.1), 'SWA': lambda: SWA(.2),
     'CSVLogger': CSVLogger, 'ProgressCallback': ProgressCallback, 'TerminateOnNaNCallback': TerminateOnNaNCallback,
+    'ShowGraphCallback': ShowGraphCallback,
     'MixUp': MixUp, 'Distil': lambda: Distil(teacher()), 'BnFreeze': lambda: BnFreeze(1), 'MixedPrecision': lambda: MixedPrecision('bf16'),
     'AutoPrecision': AutoPrecision, 'ChannelsLast': ChannelsLast, 'HookCallback': HookCallback, 'ActivationStats': lambda: ActivationStats(every=3),
     'ParamScheduler': lambda: ParamScheduler({'lr': lambda pos: .05 * (1 - pos)}),
@@ -56,6 +57,7 @@ callbacks = {   # how each is made: those that change training, those that watch
 }
 elsewhere = {'DistributedTrainer', '_Gathered', 'Scores', 'Recorder', 'LRFinder', 'MixHandler', 'CheckpointCallback', 'GatherPredsCallback', '_Meter',   # part of every run, or of none
              'RecomputeActivations',   # needs a net with blocks: see its chapter
+             'CollectDataCallback',    # holds whole batches, too large for a checkpoint: see its chapter
              'CutMix', 'Precomputed', 'GrowPictures', 'RNNRegularizer'}                           # pictures: see below, and apps; texts: its chapter
 optimizers = dict(SGD=optimizer.SGD, momentum=lambda ps, lr: optimizer.SGD(ps, lr, mom=.9), RMSProp=optimizer.RMSProp, Adam=optimizer.Adam,
                   L2=lambda ps, lr: optimizer.Adam(ps, lr, decouple_wd=False), RowAdagrad=RowAdagrad,
