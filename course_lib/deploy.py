@@ -181,6 +181,7 @@ def graph_of(learn, # a `Learner`; it stays as it is
 
 def _answer(learn, pred, decided):
     vocab = getattr(learn.dls, 'vocab', None)
+    if isinstance(decided, tuple): return _answers(learn, vocab), False
     if vocab is not None and len(vocab) == 2 and not isinstance(vocab[0], (str, int, float, bool)): vocab = vocab[1]
     n = pred.shape[-1] if pred.ndim > 1 else 1
     if not isinstance(decided, torch.Tensor) or decided.is_floating_point(): return dict(kind='numbers'), False
@@ -189,6 +190,14 @@ def _answer(learn, pred, decided):
     names = [str(o) for o in (vocab if vocab is not None and len(vocab) == n else range(n))]
     if decided.dtype != torch.bool: return dict(kind='one class', vocab=names), False
     return dict(kind='classes', vocab=names, thresh=float(getattr(learn.loss_func, 'thresh', .5))), False
+
+def _answers(learn, vocab):
+    "Several targets, each with its own columns."
+    sizes = getattr(getattr(learn.dls, 'loss_func', None), 'sizes', [])
+    if vocab is None or [len(v) for v in vocab if not isinstance(v, str)] != list(sizes):
+        raise ValueError('several targets that are not all classes: export a model for each, or to_onnx(…, '
+                         'prepared=True)')
+    return dict(kind='several', vocab=[[str(o) for o in v] for v in vocab])
 
 # %% ../nbs/library/deploy.ipynb #be5a905c
 def example(note,  # from `preparation`

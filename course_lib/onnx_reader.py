@@ -160,6 +160,10 @@ class OnnxModel:
         "A class and the probability of each, the classes that apply, or a number."
         how, p = self.note['answer'], np.asarray(p)
         if how['kind'] == 'numbers': return p.tolist() if p.size > 1 else float(p.reshape(-1)[0])
+        if how['kind'] == 'several':
+            ends = np.cumsum([len(v) for v in how['vocab']])
+            parts = zip(how['vocab'], np.split(p, ends[:-1]))
+            return [dict(label=v[int(o.argmax())], probabilities=dict(zip(v, o.tolist()))) for v, o in parts]
         classes, shares = how['vocab'], dict(zip(how['vocab'], p.tolist()))
         if how['kind'] == 'one class': return dict(label=classes[int(p.argmax())], probabilities=shares)
         return dict(labels=[c for c in classes if shares[c] > how['thresh']], probabilities=shares)
