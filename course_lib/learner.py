@@ -195,7 +195,8 @@ def _numbered(dls):
     vocab, tables = getattr(dls, 'vocab', None), getattr(dls, 'classes', None)
     if vocab and isinstance(vocab[0], (list, tuple, L)):
         several = hasattr(getattr(dls, 'loss_func', None), 'sizes')
-        found = {f'target {i + 1}': v for i, v in enumerate(vocab)} if several else dict(word=vocab[0], target=vocab[-1])
+        found = {f'target {i + 1}': v for i, v in enumerate(vocab)}
+        if not several: found = dict(word=vocab[0], target=vocab[-1])
     else: found = dict(target=vocab)
     found |= tables if isinstance(tables, dict) else {}
     return {k: {str(v): i for i, v in enumerate(vs or ())} for k, vs in found.items()}
@@ -393,8 +394,8 @@ def _about_loss(e, learn, yb, pred):
     name = getattr(f, '__name__', type(f).__name__)
     if f and yb and pred is not None and (isinstance(e, TypeError) or len(yb) > 1) and not _takes(f, 1 + len(yb)):
         given = ', '.join(['targ'] if len(yb) == 1 else [f'targ_{i + 1}' for i in range(len(yb))])
-        return ValueError(f'the loss {name} is called with predictions and {len(yb)} target(s): def loss(pred, {given}). '
-                          f'({e})')
+        return ValueError(f'the loss {name} is called with predictions and {len(yb)} target(s): def loss(pred, '
+                          f'{given}). ({e})')
     if isinstance(loss, torch.Tensor) and loss.numel() != 1: return ValueError(
         f'the loss {name} should be one number for a batch, and has the shape {tuple(loss.shape)}: take its mean '
         "(reduction='mean')")

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 import torch
 from .pictures import check_counts, check_positive, picture_steps, weights_here
-from .recipe import (Result, as_sample, asked_form, check_files, data_folder, majority_share,
-    predict_files, read_sample, unlabelled)
+from .recipe import Result, as_sample, asked_form, check_files, data_folder, read_sample, unlabelled
 from .report import Page
 from ..callback.training import GradientAccumulation
 from ..data.block import CategoryBlock, DataBlock
@@ -35,8 +34,8 @@ def read_paddy(path:str|Path,    # folder with train_images and train.csv
         raise FileNotFoundError(f'{path} has no folder train_images: wanted is train_images/<label>/<picture>')
     files = get_image_files(path/'train_images')
     labels = {f.parent.name for f in files}
-    if len(labels) < 2: raise ValueError(f'{path}/train_images has {len(labels)} folder(s) with pictures: two labels are '
-                                         'the least to tell apart')
+    if len(labels) < 2: raise ValueError(f'{path}/train_images has {len(labels)} folder(s) with pictures: two labels '
+                                         'are the least to tell apart')
     if not variety: return files, None
     import pandas as pd
     if not (path/'train.csv').exists(): raise FileNotFoundError(f'{path} has no train.csv, which --variety needs')
@@ -126,7 +125,7 @@ def together(probs:list,    # probabilities of each member, one shape
 lesson = 8   # which lesson teaches this: the command asks
 
 def train(data:str='sample',      # 'sample' (generated), 'real' (the competition's photographs), or a folder
-          models:str='efficientnet_lite0,efficientnet_lite0:crop,course_small', # members, with commas: arch or arch:crop
+          models:str='efficientnet_lite0,efficientnet_lite0:crop,course_small', # members: arch, or arch:crop, …
           weights:str=None,       # what each member counts, with commas (default: alike)
           head:int=12,            # epochs of each member's head, on stored activations (from nothing: of everything)
           epochs:int=0,           # … of all layers
@@ -198,7 +197,8 @@ def _submit(learners, shares, path, file, tta):
 def _written(result, learners, members, out):
     "A file for each member, the best one as model.pkl, and a page."
     out.mkdir(parents=True, exist_ok=True)
-    rows = [{'': 'all together', **result.metrics}, *({'': k, **v} for k, v in result.baselines.items())]
+    beside = {'all together': result.metrics, **result.baselines}
+    rows = [{'': k, 'accuracy': v['accuracy']} for k, v in beside.items()]
     page = Page(f'paddy: {result.data}', f'Trained in {result.seconds:.0f} s.').add_heading('How good is it?')
     page = page.add_table(rows, 'On the validation pictures').add_heading('Step by step').add_table(result.steps)
     page = page.add_heading('Settings').add_table([result.settings])

@@ -105,7 +105,8 @@ def predict_files(model:str|Path,      # a file written by `learn.export`
 def _of_several(learn, files, probs, decided):
     "Answers of a model with several targets: their names with commas, the probabilities of all classes."
     vocab = [list(map(str, v)) for v in learn.dls.vocab]
-    if len(vocab) != len(decided): raise ValueError('not all targets of this model are classes: ask it with learn.predict')
+    if len(vocab) != len(decided):
+        raise ValueError('not all targets of this model are classes: ask it with learn.predict')
     said = [', '.join(v[int(o)] for v, o in zip(vocab, row)) for row in zip(*decided)]
     return [dict(file=str(f), label=label, probabilities=dict(zip(sum(vocab, []), p.tolist())))
             for f, label, p in zip(files, said, probs)]

@@ -76,21 +76,26 @@ class Plant:
             self.put([(x + a[0], y + a[1]), (x + b[0], y + b[1]), (x - a[0], y - a[1]), (x - b[0], y - b[1])], colour)
 
 @patch
-def blade(self:Plant, leaf, colour):
+def blade(self:Plant,
+          leaf:Blade,    # where it grows
+          colour:tuple): # red, green, blue, 0 to 255
     "One healthy leaf, with its middle rib and a few veins."
     self.put(leaf.strip(0, 1, -1, 1, 24), colour)
     for u in (-.55, .5): self.put(leaf.strip(.03, .9, u - .05, u + .05), _shade(colour, .9))
     self.put(leaf.strip(0, .95, -.1, .1, 16), _shade(colour, self.looks['rib']))
 
 @patch
-def panicle(self:Plant, x, y, ill):
+def panicle(self:Plant,
+            x:float, y:float, # foot of the stalk, in pixels
+            ill:float):       # share of dried grains, 0 to 1
     "Grains on a bowed stalk; dried ones are pale with a brown foot."
     stalk = Blade((x, y), (x + 4, y - 60), (x + 38, y - 62), 2)
     self.put(stalk.strip(0, 1, -1, 1, 16), _rgb(.22, .5, .5))
     for t in np.linspace(.35, 1, 16):
         grain = _rgb(.12, .25, .88) if self.rng.random() < ill else _rgb(.17, .6, .68)
         for u in (-3, 3): self.spots(stalk, np.array([t]), np.array([u]), 7, 3.5, grain)
-        if ill and self.rng.random() < ill: self.spots(stalk, np.array([t - .02]), np.array([3]), 3, 2, _rgb(.06, .7, .35))
+        if not ill or self.rng.random() > ill: continue
+        self.spots(stalk, np.array([t - .02]), np.array([3]), 3, 2, _rgb(.06, .7, .35))
 
 # %% ../../nbs/library/data/drawn_paddy.ipynb #4a9025d2
 def _blight(p, leaf, ill):
@@ -132,32 +137,41 @@ _on_leaves = dict(bacterial_leaf_blight=_blight, bacterial_leaf_streak=_streak, 
 
 # %% ../../nbs/library/data/drawn_paddy.ipynb #620bfdaa
 @patch
-def grow(self:Plant, disease, ill, age):
+def grow(self:Plant,
+         disease:str, # a key of `diseases`
+         ill:float,   # how far it has come, 0 to 1
+         age:int):    # days: older leaves are a little yellower
     "Leaves from the back to the front; signs on all of them, most on those in front."
     rng, look, n = self.rng, self.looks, self.looks['leaves']
-    green = np.array([look['hue'] - .0006 * (age - 60), look['saturation'], look['value']]) + rng.normal(0, (.008, .03, .03))
+    green = np.array([look['hue'] - .0006 * (age - 60), look['saturation'], look['value']])
+    green = green + rng.normal(0, (.008, .03, .03))
     foot, small = rng.uniform(.35, .65) * self.w, .72 if disease == 'tungro' else 1
     order = rng.permutation(n)
     for place, k in enumerate(order):
         front, lean = (place + 1) / n, (k - (n - 1) / 2) / n * 2 + rng.normal(0, .12)
         colour = _rgb(green[0], *np.clip([green[1], green[2] * (.65 + .35 * front)], 0, 1))
         high = self.h * rng.uniform(.75, 1.02) * small
-        root, top = (foot + 26 * lean, self.h * 1.05), (foot + lean * self.w * .75, self.h * 1.05 - high * (1 - .35 * abs(lean)))
-        leaf = Blade(root, (foot + lean * self.w * .25, self.h - high * .85), top, 13 * look['width'] * rng.uniform(.85, 1.1))
+        root, bend = (foot + 26 * lean, self.h * 1.05), (foot + lean * self.w * .25, self.h - high * .85)
+        top = foot + lean * self.w * .75, self.h * 1.05 - high * (1 - .35 * abs(lean))
+        leaf = Blade(root, bend, top, 13 * look['width'] * rng.uniform(.85, 1.1))
         self.blade(leaf, colour)
         if disease == 'tungro': # yellow to orange, from the tip
             for t0, hue in ((.35 - .25 * ill, .16), (.6 - .25 * ill, .13), (.85 - .25 * ill, .1)):
                 self.put(leaf.strip(t0, 1, -1, 1, 16), _rgb(hue, .75, .55 + .4 * front))
         if disease in _on_leaves and (front > .35 or rng.random() < .5): _on_leaves[disease](self, leaf, ill)
-    self.heart(foot, disease == 'dead_heart', ill, green)
+    self.heart(foot, disease == 'dead_heart', green)
     if disease == 'bacterial_panicle_blight' or rng.random() < (age > 60) * .4:
         for _ in range(2): self.panicle(foot + rng.uniform(-30, 20), self.h * rng.uniform(.5, .8),
                                         (.5 + .5 * ill) * (disease == 'bacterial_panicle_blight'))
 
 @patch
-def heart(self:Plant, foot, dead, ill, green):
+def heart(self:Plant,
+          foot:float, # where the plant stands, in pixels
+          dead:bool,  # has it dried?
+          green):     # hue, saturation and value of healthy leaves
     "The youngest leaf, rolled up, in the middle."
-    colour = _rgb(.11, .5, .6 + .2 * self.rng.random()) if dead else _rgb(green[0], *np.clip([green[1], green[2] * 1.1], 0, 1))
+    fresh = _rgb(green[0], *np.clip([green[1], green[2] * 1.1], 0, 1))
+    colour = _rgb(.11, .5, .6 + .2 * self.rng.random()) if dead else fresh
     tip = foot + self.rng.uniform(-25, 25)
     for k in range(3 if dead else 1):
         leaf = Blade((foot + 5 * k, self.h), (foot + 9 * (k - 1), self.h * .5), (tip + 16 * (k - 1), self.h * .18), 5)
@@ -166,13 +180,15 @@ def heart(self:Plant, foot, dead, ill, green):
 # %% ../../nbs/library/data/drawn_paddy.ipynb #192f02fe
 def _field(p):
     "Mud, water and blurred green behind the plant."
-    mud, sky = np.array(_rgb(p.rng.uniform(.05, .12), p.rng.uniform(.2, .5), p.rng.uniform(.25, .5))), p.rng.uniform(90, 200, 3)
+    mud = np.array(_rgb(p.rng.uniform(.05, .12), p.rng.uniform(.2, .5), p.rng.uniform(.25, .5)))
+    sky = p.rng.uniform(90, 200, 3)
     low = np.linspace(0, 1, 6)[:, None, None] * np.ones((1, 5, 1))
     base = sky * (1 - low) + mud * low + p.rng.normal(0, 25, (6, 5, 1)) + p.rng.uniform(0, 45) * np.array([-.3, 1, -.4])
     p.im.paste(Image.fromarray(base.clip(0, 255).astype(np.uint8)).resize((p.w, p.h), Image.Resampling.BILINEAR))
     for _ in range(p.rng.integers(3, 9)): # other plants, far away
         x, shade = p.rng.uniform(0, p.w), _rgb(p.rng.uniform(.2, .36), .45, p.rng.uniform(.25, .5))
-        p.put(Blade((x, p.h), (x, p.h * .6), (x + p.rng.normal(0, 40), p.h * p.rng.uniform(.1, .6)), 7).strip(0, 1, -1, 1), shade)
+        tip = x + p.rng.normal(0, 40), p.h * p.rng.uniform(.1, .6)
+        p.put(Blade((x, p.h), (x, p.h * .6), tip, 7).strip(0, 1, -1, 1), shade)
     p.im.paste(p.im.filter(ImageFilter.BoxBlur(4)))
 
 def draw_paddy(disease:str='normal', # a key of `diseases`
@@ -186,7 +202,8 @@ def draw_paddy(disease:str='normal', # a key of `diseases`
         if name not in known: raise ValueError(f'no {name!r} here: there are {", ".join(known)}')
     if not 0 <= difficulty <= 1: raise ValueError(f'difficulty goes from 0 to 1, not {difficulty}')
     rng = np.random.default_rng([*np.atleast_1d(seed).tolist(), 11])
-    f = dict(age=int(rng.choice([45, 50, 55, 60, 62, 65, 68, 70, 75])), ill=float(rng.uniform(1 - difficulty, 1) * rng.uniform(.4, 1)),
+    f = dict(age=int(rng.choice([45, 50, 55, 60, 62, 65, 68, 70, 75])),
+             ill=float(rng.uniform(1 - difficulty, 1) * rng.uniform(.4, 1)),
              light=float(rng.uniform(1 - .6 * difficulty, 1.1)), noise=float(rng.uniform(2, 4 + 20 * difficulty)))
     plant = Plant(rng, variety, h, w)
     _field(plant)

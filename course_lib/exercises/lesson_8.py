@@ -174,7 +174,8 @@ def check_two_losses(answer:Callable # your function: outputs, targets 1, target
     import torch
     import torch.nn.functional as F
     draw = torch.Generator().manual_seed(0)
-    pred, first, second = torch.randn(6, 5, generator=draw), torch.tensor([0, 2, 1, 1, 0, 2]), torch.tensor([1, 0, 1, 1, 0, 1])
+    pred = torch.randn(6, 5, generator=draw)
+    first, second = torch.tensor([0, 2, 1, 1, 0, 2]), torch.tensor([1, 0, 1, 1, 0, 1])
     a, b = F.cross_entropy(pred[:, :3], first), F.cross_entropy(pred[:, 3:], second)
     got = torch.as_tensor(answer(pred, first, second, 3, .5))
     if got.numel() != 1: return f'one number for the whole batch, not shape {tuple(got.shape)}: take the mean'
@@ -184,7 +185,8 @@ def check_two_losses(answer:Callable # your function: outputs, targets 1, target
     if abs(got - (.5 * a + b).item()) < 1e-5: return 'share belongs to the second loss'
     if abs(got - a.item()) < 1e-5: return 'that is the first loss alone'
     whole = F.cross_entropy(pred, first) + .5 * F.cross_entropy(pred, second)
-    if abs(got - whole.item()) < 1e-5: return 'softmax over all columns lets both questions share one cake: cut them apart'
+    if abs(got - whole.item()) < 1e-5:
+        return 'softmax over all columns lets both questions share one cake: cut them apart'
     return f'it should be {(a + .5 * b).item():.3f}, not {got:.3f}'
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #48e83484
@@ -212,7 +214,8 @@ def check_learn_both(answer:Callable # your function: x, survived, ticket -> fun
     got = answers(x)
     if not isinstance(got, (tuple, list)) or len(got) != 2: return 'the function gives two tensors: survived, ticket'
     for name, said, right in zip(('survived', 'ticket'), got, truth):
-        if said.shape != right.shape: return f'{name}: a number for each passenger, shape {tuple(right.shape)}, not {tuple(said.shape)}'
+        if said.shape != right.shape:
+            return f'{name}: a number for each passenger, {tuple(right.shape)}, not {tuple(said.shape)}'
         acc, most = (said == right).float().mean().item(), right.bincount().max().item() / len(right)
         if acc < most + .03: return f'{name}: {acc:.2f} right; the commonest answer alone has {most:.2f}'
     return 'all good'
