@@ -551,3 +551,15 @@ again = load_learner('two.pkl').predict(get_image_files(path/'test_images')[0])
     assert n['said'][0][0] in diseases and n['said'][0][1] in varieties and n['again'][0] == n['said'][0]
     loss, *_, first, second = n['learn'].recorder.values[-1][1:]
     assert abs(loss - first - second) < 1e-2
+    for i, vocab in enumerate((diseases, varieties)):   # one target looked at; and both in the note of an exported graph
+        table = n['ClassificationInterpretation'].from_learner(n['learn'], target=i).confusion_matrix()
+        assert table.shape == (len(vocab), len(vocab)) and table.sum() == 16
+    from types import SimpleNamespace
+    from course_lib.deploy import example, graph_of, preparation
+    from course_lib.onnx_reader import OnnxModel
+    note = preparation(n['learn'])
+    xs = example(note, n['learn'])
+    out = graph_of(n['learn'], note, xs)(*xs)[0].numpy()
+    both = OnnxModel.answer(SimpleNamespace(note=note), out)
+    assert [o['label'] in v for o, v in zip(both, (diseases, varieties))] == [True, True]
+    assert all(abs(sum(o['probabilities'].values()) - 1) < 1e-4 for o in both)
