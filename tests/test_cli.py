@@ -205,6 +205,7 @@ def test_table_of_classes(flats, tmp_path):
     assert (status, err) == (0, '') and last_json(out)['predictions'][0]['y'] > 50, err
 
 
+@pytest.mark.slow
 def test_camvid(tmp_path):
     "A class for every pixel: train on a few drawn streets, then paint a mask of the picture's own size."
     from course_lib.data.samples import make_sample
@@ -220,6 +221,7 @@ def test_camvid(tmp_path):
     assert sum(told['shares'].values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_paddy(tmp_path):
     "Two members and two targets: a submission of names, models and a page; the saved model answers both questions."
     from course_lib.data.samples import make_sample

@@ -480,6 +480,7 @@ def rice(tmp_path_factory):
     return make_sample('paddy', tmp_path_factory.mktemp('rice')/'paddy', n_train=80, n_test=6, wrong=0, h=64, w=48)
 
 
+@pytest.mark.slow
 def test_road_to_the_top(run, rice):
     "The course's notebooks on Paddy: other sizes and ways to resize, accumulation, TTA of several models, a submission."
     n = run(f'''
