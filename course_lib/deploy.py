@@ -156,7 +156,7 @@ def _with_one_op(net):
             net.get_submodule(parent)._modules[last] = Recurrent(m)
     return Recurrent(net) if isinstance(net, nn.RNNBase) else net
 
-# %% ../nbs/library/deploy.ipynb #843e0bda
+# %% ../nbs/library/deploy.ipynb #246e4ea9
 class Graph(Module):
     "A net between what a reader prepares and an answer: batch transforms before it, an activation after it."
     def __init__(self, net,     # a model that is not trained any more
@@ -190,6 +190,7 @@ def graph_of(learn, # a `Learner`; it stays as it is
 
 def _answer(learn, pred, decided):
     vocab = getattr(learn.dls, 'vocab', None)
+    if isinstance(decided, tuple): return _answers(learn, vocab), False
     if vocab is not None and len(vocab) == 2 and not isinstance(vocab[0], (str, int, float, bool)): vocab = vocab[1]
     n = pred.shape[-1] if pred.ndim > 1 else 1
     if not isinstance(decided, torch.Tensor) or decided.is_floating_point(): return dict(kind='numbers'), False
@@ -200,6 +201,14 @@ def _answer(learn, pred, decided):
     names = [str(o) for o in (vocab if vocab is not None and len(vocab) == n else range(n))]
     if decided.dtype != torch.bool: return dict(kind='one class', vocab=names), False
     return dict(kind='classes', vocab=names, thresh=float(getattr(learn.loss_func, 'thresh', .5))), False
+
+def _answers(learn, vocab):
+    "Several targets, each with its own columns."
+    sizes = getattr(getattr(learn.dls, 'loss_func', None), 'sizes', [])
+    if vocab is None or [len(v) for v in vocab if not isinstance(v, str)] != list(sizes):
+        raise ValueError('several targets that are not all classes: export a model for each, or to_onnx(…, '
+                         'prepared=True)')
+    return dict(kind='several', vocab=[[str(o) for o in v] for v in vocab])
 
 # %% ../nbs/library/deploy.ipynb #be5a905c
 def example(note,  # from `preparation`
@@ -272,7 +281,7 @@ def to_onnx(learn,  # a trained `Learner`
         (file.parent/'onnx_reader.py').write_text(_reader(), encoding='utf-8')
         return _move(made, file, note)
 
-# %% ../nbs/library/deploy.ipynb #bd6d10c7
+# %% ../nbs/library/deploy.ipynb #db06957e
 def _place(file, ending):
     if Path(file).suffix != ending: raise ValueError(f'{file} should end in {ending}')
     check_place(Path(file), 'a folder of your own')

@@ -34,13 +34,15 @@ class Interpretation:
     @classmethod
     def from_learner(cls, learn,   # a `Learner`
                      ds_idx:int=1, # 0 training, 1 validation
-                     dl=None       # another loader, with targets
+                     dl=None,      # another loader, with targets
+                     target:int=0  # of several targets: which to look at
                     ):
         "Run the model once over a loader. Keeps results, not inputs."
         dl = in_order(learn._own(learn.dls[ds_idx] if dl is None else dl))
         preds, targs, decoded, losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True)
         if targs is None:
             raise ValueError('these items have no labels to compare with: use test_dl(items, with_labels=True)')
+        if isinstance(targs, (tuple, list)): return _of_target(cls, learn, dl, target, preds, targs, decoded)
         return cls(dl, *_as_probabilities(preds, targs, decoded), losses, _vocab(dl), _places(dl))
 
     def __len__(self): return len(self.preds)
@@ -60,6 +62,19 @@ def _places(dl):
 def _vocab(dl):
     vocab = getattr(dl, 'vocab', None)
     return vocab[-1] if vocab and isinstance(vocab[-1], (list, tuple, L)) else vocab # texts: [tokens, classes]
+
+# %% ../nbs/library/interpret.ipynb #d8146b42
+def _of_target(cls, learn, dl, i, preds, targs, decoded):
+    "One target among several: its columns, its classes, its own losses."
+    kind = learn.dls.loss_func
+    if not 0 <= i < len(targs): raise ValueError(f'target={i}: there are {len(targs)}, counted from 0')
+    if not isinstance(decoded, (tuple, list)) or not hasattr(kind, 'sizes'):
+        raise ValueError('several targets, and the loss does not say which columns of the outputs are whose: use '
+                         'SumOfLosses, or let the loss have activation and decodes')
+    part, vocab = kind.parts(preds)[i], [getattr(tl.tfms, 'vocab', None) for tl in dl.dataset.tls[dl.dataset.n_inp:]][i]
+    got = part.gather(1, targs[i][:, None].long())[:, 0] if vocab is not None else None
+    losses = -got.clamp(min=1e-7).log() if got is not None else (part[:, 0] - targs[i]).abs()
+    return cls(dl, part, targs[i], decoded[i], losses, vocab, _places(dl))
 
 # %% ../nbs/library/interpret.ipynb #cee5cdd7
 @patch

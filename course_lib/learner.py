@@ -193,7 +193,10 @@ def carried_over(old,  # the learner's data so far; None: these are its first
 def _numbered(dls):
     "What is numbered -> value -> its number: the target's classes, those of a table's columns, the words of texts."
     vocab, tables = getattr(dls, 'vocab', None), getattr(dls, 'classes', None)
-    if vocab and isinstance(vocab[0], (list, tuple, L)): found = dict(word=vocab[0], target=vocab[-1])
+    if vocab and isinstance(vocab[0], (list, tuple, L)):
+        several = hasattr(getattr(dls, 'loss_func', None), 'sizes')
+        found = {f'target {i + 1}': v for i, v in enumerate(vocab)}
+        if not several: found = dict(word=vocab[0], target=vocab[-1])
     else: found = dict(target=vocab)
     found |= tables if isinstance(tables, dict) else {}
     return {k: {str(v): i for i, v in enumerate(vs or ())} for k, vs in found.items()}
@@ -356,6 +359,7 @@ def explained(e:Exception, # what went wrong
     if 'more than 1 value per channel' in text:
         return ValueError('A batch norm got a single number for each channel, which has no spread. Take another bs '
             '(the last batch holds what is left over), drop_last=True for the training loader, or larger pictures.')
+    if (told := _about_loss(e, learn, yb, pred)) is not None: return told
     if not (len(yb) == 1 and all(isinstance(o, torch.Tensor) for o in (pred, *yb)) and pred.ndim > 1): return None
     y, n = yb[0], pred.shape[1]
     about_classes = isinstance(e, IndexError) or any(w in text for w in ('target', 'class', 'bounds'))
@@ -382,6 +386,35 @@ def _n_classes(dls):
     c = getattr(dls, 'c', None)
     return c if isinstance(c, int) else None
 def _classes(dls): return f'; the data have {_n_classes(dls)} classes' if _n_classes(dls) else ''
+
+# %% ../nbs/library/learner.ipynb #bbaaa414
+def _about_loss(e, learn, yb, pred):
+    "A loss that takes other arguments, is no single number, or looks for classes that its columns do not have."
+    f, loss = getattr(learn, 'loss_func', None), getattr(learn, 'loss', None)
+    name = getattr(f, '__name__', type(f).__name__)
+    if f and yb and pred is not None and (isinstance(e, TypeError) or len(yb) > 1) and not _takes(f, 1 + len(yb)):
+        given = ', '.join(['targ'] if len(yb) == 1 else [f'targ_{i + 1}' for i in range(len(yb))])
+        return ValueError(f'the loss {name} is called with predictions and {len(yb)} target(s): def loss(pred, '
+                          f'{given}). ({e})')
+    if isinstance(loss, torch.Tensor) and loss.numel() != 1: return ValueError(
+        f'the loss {name} should be one number for a batch, and has the shape {tuple(loss.shape)}: take its mean '
+        "(reduction='mean')")
+    if len(yb) > 1 and isinstance(e, IndexError) and 'out of bounds' in str(e) and isinstance(pred, torch.Tensor):
+        found = [int(y.max()) + 1 if y.numel() and not y.is_floating_point() else 1 for y in yb]
+        sizes = getattr(getattr(learn.dls, 'loss_func', None), 'sizes', None) or found
+        return ValueError(f'The model gives {pred.shape[1]} outputs for each item; the {len(yb)} targets have '
+            f'{" and ".join(map(str, sizes))} classes. {e} Give n_out={sum(sizes)} for all of them, and let the loss '
+            f'cut them apart: pred[:, :{sizes[0]}] for the first target.')
+
+def _takes(loss, n):
+    "Can this function be called with n arguments, all of which are predictions and targets?"
+    f = loss.forward if isinstance(loss, nn.Module) else loss
+    of_torch = getattr(nn.functional, getattr(f, '__name__', ''), None) is f
+    if n > 2 and of_torch: return False # its third argument is a weight
+    try: inspect.signature(f).bind(*[None] * n)
+    except TypeError: return False
+    except ValueError: pass
+    return True
 
 # %% ../nbs/library/learner.ipynb #de2fc604
 @patch
@@ -559,14 +592,21 @@ def meaning(self:Learner,
     kind = meaning_of(getattr(self.dls, 'loss_func', None))
     if not hasattr(kind, 'scores') or not isinstance(pred, torch.Tensor): return noop, noop # nothing is known
     name, n = getattr(self.loss_func, '__name__', type(self.loss_func).__name__), getattr(self.dls, 'c', None)
+    kind, n, of = _first_alone(kind, n, pred)
     if n and (pred.ndim < 2 or pred.shape[kind.scores] != n):
         def unknown(o): raise ValueError(f'{name} does not say what outputs of shape {list(o.shape[1:])} mean for {n} '
             'classes: give it `decodes` (outputs to class numbers) and `activation`, or use a loss of this library')
         return noop, unknown
     if self.__dict__.get('_told') != name:
-        print(f'{name} does not say what outputs mean: taken as {type(kind).__name__} does, as the data suggest')
+        print(f'{name} does not say what outputs mean: taken as {type(kind).__name__} does{of}, as the data suggest')
     self._told = name
     return noop if looks_activated(pred, kind) else kind.activation, kind.decodes
+
+def _first_alone(kind, n, pred):
+    "With several targets, outputs that are as wide as the first one needs them are about that one."
+    sizes = getattr(kind, 'sizes', None)
+    if sizes is None or pred.ndim != 2 or pred.shape[1] != sizes[0]: return kind, n, ''
+    return kind.losses[0], sizes[0], ' for the first target alone'
 
 # %% ../nbs/library/learner.ipynb #031d4e32
 @patch

@@ -113,6 +113,6 @@ def _draw_results(items, nrows, ncols, figsize):
             show_any(x, ctx=axs[i])
             label = lambda v: ', '.join(map(in_words, v))
             numbers = any(isinstance(o, (float, tuple)) for o in s) # never equal: neither right nor wrong
-            color = 'black' if numbers or not targets else 'green' if label(t) == label(s) else 'red'
+            color = 'black' if numbers or not targets else 'green' if label(t[:len(s)]) == label(s) else 'red'
             axs[i].set_title(f'{label(t)}\n{label(s)}'.strip(), color=color, fontsize=9)
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BaseLoss', 'MSELossFlat', 'L1LossFlat', 'CrossEntropyLossFlat', 'about_classes', 'BCEWithLogitsLossFlat',
-           'BCELossFlat', 'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'DiceLoss', 'meaning_of',
-           'looks_activated', 'NoneReduce']
+           'BCELossFlat', 'LabelSmoothingCrossEntropy', 'FocalLoss', 'FocalLossFlat', 'DiceLoss', 'SumOfLosses',
+           'meaning_of', 'looks_activated', 'NoneReduce']
 
 # %% ../nbs/library/losses.ipynb #73c8966f
 import copy
@@ -300,6 +300,59 @@ class DiceLoss(CrossEntropyLossFlat):
         lost = 1 - (2 * total(p * truth) + self.smooth) / (both + self.smooth)
         return lost.sum(1) if self.reduction == 'none' else lost.mean() if self.reduction == 'mean' else lost.sum()
 
+# %% ../nbs/library/losses.ipynb #a020fcd7
+class SumOfLosses(BaseLoss):
+    "One loss for each target, each on its own columns of the outputs; their sum."
+    _takes, scores, axis = dict(losses='loss'), 1, 1
+    def __init__(self, losses:list,  # one for each target: losses of this library
+                 sizes:list,         # how many columns each takes, in the same order
+                 factors:list=None): # what each loss is multiplied by (default: 1)
+        self.losses, self.sizes = list(losses), [int(n) for n in sizes]
+        self.factors = [1.] * len(self.losses) if factors is None else [float(w) for w in factors]
+        if not len(self.losses) == len(self.sizes) == len(self.factors): raise ValueError(
+            f'{len(self.losses)} losses, {len(self.sizes)} sizes, {len(self.factors)} factors: give one each a target')
+        if min(self.sizes, default=0) < 1: raise ValueError(f'sizes count columns, 1 or more each, not {self.sizes}')
+
+    def parts(self, pred)->tuple: # outputs; columns of each target
+        "The outputs, cut apart."
+        if pred.ndim == 2 and pred.shape[1] == sum(self.sizes): return pred.split(self.sizes, 1)
+        n, wanted = pred.shape[1] if pred.ndim > 1 else 1, ' + '.join(map(str, self.sizes))
+        raise ValueError(f'the model gives {n} outputs for each item; these targets want {wanted} = {sum(self.sizes)}: '
+                         f'n_out={sum(self.sizes)}')
+
+    def each(self, pred, *targs)->list: # outputs, targets; one loss a target
+        "The losses, before they are summed."
+        if len(targs) != len(self.losses):
+            raise ValueError(f'{len(self.losses)} losses for {len(targs)} targets: give one each')
+        return [f(p, t) for f, p, t in zip(self.losses, self.parts(pred), targs)]
+
+# %% ../nbs/library/losses.ipynb #7160645c
+@patch
+def __call__(self:SumOfLosses, pred, *targs): # outputs; one target after the other
+    return sum(w * o for w, o in zip(self.factors, self.each(pred, *targs)))
+@patch
+def activation(self:SumOfLosses, pred): # model outputs
+    "Probabilities (or numbers), each target's in its own columns."
+    return torch.cat([f.activation(p) for f, p in zip(self.losses, self.parts(pred))], 1)
+@patch
+def decodes(self:SumOfLosses, pred): # activated outputs
+    "A decision for each target: a tuple."
+    return tuple(f.decodes(p) for f, p in zip(self.losses, self.parts(pred)))
+@patch
+def to(self:SumOfLosses, device): # a torch device
+    "Move class weights to `device`."
+    for f in self.losses: f.to(device)
+    return self
+
+def _reduce_all(self, how): self.losses = [_reducing(f, how) for f in self.losses]
+def _reducing(f, how):
+    new = copy.copy(f)
+    if hasattr(new, 'func'): new.func = copy.copy(new.func)
+    new.reduction = how
+    return new
+SumOfLosses.reduction = property(lambda self: self.losses[0].reduction, _reduce_all, doc="'mean', 'sum' or 'none'")
+SumOfLosses.__repr__ = Configurable.__repr__
+
 # %% ../nbs/library/losses.ipynb #0e1d6cbc
 class _Meaning:
     "What the outputs of a model become, and what is decided from them."
@@ -334,6 +387,7 @@ def looks_activated(pred:torch.Tensor, # outputs of a model
                    )->bool:
     "Are these probabilities already?"
     if not pred.numel() or pred.min() < 0 or pred.max() > 1: return False
+    if isinstance(kind, SumOfLosses): return all(map(looks_activated, kind.parts(pred), kind.losses))
     if not isinstance(kind, CrossEntropyLossFlat): return True
     total = pred.sum(kind.scores)
     return torch.allclose(total, torch.ones_like(total), atol=1e-3)

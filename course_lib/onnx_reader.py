@@ -125,7 +125,7 @@ def texts(items,     # lists of tokens; or texts, with `tokens`
     for row, words in zip(out, found): row[:len(words)] = words
     return out
 
-# %% ../nbs/library/onnx_reader.ipynb #210c9ba9
+# %% ../nbs/library/onnx_reader.ipynb #5deea1b9
 class OnnxModel:
     "A model in an ONNX file, with the note beside it: answers for pictures, rows or texts."
     def __init__(self, file,        # the `.onnx`; the note is the `.json` of the same name
@@ -169,6 +169,10 @@ class OnnxModel:
         "A class and the probability of each, the classes that apply, or a number."
         how, p = self.note['answer'], np.asarray(p)
         if how['kind'] == 'numbers': return p.tolist() if p.size > 1 else float(p.reshape(-1)[0])
+        if how['kind'] == 'several':
+            ends = np.cumsum([len(v) for v in how['vocab']])
+            parts = zip(how['vocab'], np.split(p, ends[:-1]))
+            return [dict(label=v[int(o.argmax())], probabilities=dict(zip(v, o.tolist()))) for v, o in parts]
         if how['kind'] == 'mask': return dict(mask=p.argmax(0), classes=how['vocab']) # a class number a pixel
         classes, shares = how['vocab'], dict(zip(how['vocab'], p.tolist()))
         if how['kind'] == 'one class': return dict(label=classes[int(p.argmax())], probabilities=shares)

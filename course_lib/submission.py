@@ -151,7 +151,8 @@ def _missing(df):
             for c in df if df[c].isna().any()]
 
 def _numbers(df, sample, probabilities):
-    numeric = [c for c in list(sample)[1:] if sample[c].dtype.kind in 'if']
+    filled = [c for c in list(sample)[1:] if sample[c].notna().any()] # an empty column takes anything
+    numeric = [c for c in filled if sample[c].dtype.kind in 'if']
     wrong = [f'{c!r} should hold numbers, not text such as {df[c].iloc[0]!r}'
              for c in numeric if df[c].dtype.kind not in 'iufb']
     sums = len(numeric) > 1 and bool(np.allclose(sample[numeric].sum(axis=1), 1, atol=1e-3))

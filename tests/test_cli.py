@@ -205,6 +205,49 @@ def test_table_of_classes(flats, tmp_path):
     assert (status, err) == (0, '') and last_json(out)['predictions'][0]['y'] > 50, err
 
 
+@pytest.mark.slow
+def test_camvid(tmp_path):
+    "A class for every pixel: train on a few drawn streets, then paint a mask of the picture's own size."
+    from course_lib.data.samples import make_sample
+    make_sample('camvid', dest=tmp_path/'streets', n_drives=5, n_frames=2, h=48, w=64)
+    out, err, status = run(*'train camvid --data streets --arch course_small --no-pretrained --epochs 1 --head 0 --out mine --json'.split(), cwd=tmp_path)
+    assert (status, err) == (0, ''), err
+    facts = last_json(out)
+    assert {'accuracy', 'iou', 'valid_loss'} == set(facts['metrics']) and 'forest on single pixels' in facts['baselines']
+    asked = next((tmp_path/'streets'/'images').iterdir())
+    out, err, status = run('predict', 'mine/model.pkl', asked, '--out', 'masks', '--json', cwd=tmp_path)
+    told = last_json(out)['predictions'][0]
+    assert (status, err) == (0, '') and Image.open(tmp_path/told['mask']).size == (64, 48), err
+    assert sum(told['shares'].values()) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_paddy(tmp_path):
+    "Two members and two targets: a submission of names, models and a page; the saved model answers both questions."
+    from course_lib.data.samples import make_sample
+    make_sample('paddy', dest=tmp_path/'rice', n_train=40, n_test=4)
+    call = '--models efficientnet_lite0,efficientnet_lite0:crop --head 1 --size 48 --bs 8 --variety --submit sent.csv --out mine --json'
+    out, err, status = run(*f'train paddy --data rice {call}'.split(), cwd=tmp_path)
+    assert (status, err) == (0, ''), err
+    facts = last_json(out)
+    assert {'commonest label', 'efficientnet_lite0 alone', 'efficientnet_lite0:crop alone'} <= set(facts['baselines'])
+    assert sorted(p.name for p in (tmp_path/'mine').iterdir()) == ['member_1.pkl', 'member_2.pkl', 'model.pkl', 'report.html']
+    lines = [o.split(',') for o in (tmp_path/'sent.csv').read_text().split()]
+    assert lines[0] == ['image_id', 'label'] and [o[0] for o in lines[1:]] == [f'20000{i}.jpg' for i in range(1, 5)]
+    out, err, status = run('predict', 'mine/model.pkl', 'rice/test_images/200001.jpg', '--json', cwd=tmp_path)
+    told = last_json(out)['predictions'][0]
+    assert (status, err) == (0, '') and told['label'].count(', ') == 1 and sum(told['probabilities'].values()) == pytest.approx(2, abs=1e-3), err
+
+
+@pytest.mark.parametrize('words,said', [('--accum 3', 'choose an accum that divides it'), ('--weights 1,2', '2 weights for 3 models'),
+                                        ('--models resnet17', 'resnet17'), ('--data nowhere', 'no such folder')])
+def test_paddy_wrong(words, said, tmp_path, monkeypatch, capsys):
+    from course_lib.cli import main
+    monkeypatch.chdir(tmp_path)
+    status, err = main(['train', 'paddy', *words.split()]), capsys.readouterr().err
+    assert status == 2 and one_line(err) and said in err and not list(tmp_path.iterdir()), err
+
+
 wrong_tables = {
     'no target': ('train table flats.csv', "--target with one of 'nr', 'sold', 'town', 'size', 'price'"),
     'no such target': ('train table flats.csv --target rent', "no column 'rent'; it has 'nr'"),

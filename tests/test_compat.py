@@ -472,3 +472,95 @@ interp = SegmentationInterpretation.from_learner(learn)
     assert n['mask'].shape == (96, 128) and n['scores'].shape == (11, 96, 128) and (n['mask'] == n['again']).all()
     assert len(n['learn'].splitter(n['learn'].model)) == 3 and 0 <= n['row'][1] <= 1
     assert n['interp'].confusion_matrix().sum() == 2 * 96 * 128
+
+
+@pytest.fixture(scope='module')
+def rice(tmp_path_factory):
+    from course_lib.data.samples import make_sample
+    return make_sample('paddy', tmp_path_factory.mktemp('rice')/'paddy', n_train=80, n_test=6, wrong=0, h=64, w=48)
+
+
+@pytest.mark.slow
+def test_road_to_the_top(run, rice):
+    "The course's notebooks on Paddy: other sizes and ways to resize, accumulation, TTA of several models, a submission."
+    n = run(f'''
+path = Path({str(rice)!r})
+trn_path = path/'train_images'
+tst_files = get_image_files(path/'test_images').sorted()
+resize_images(trn_path, dest=Path('sml'), max_size=48, recurse=True)
+def train(arch, size, item=Resize(48, method='squish'), accum=1, epochs=1):
+    dls = ImageDataLoaders.from_folder(trn_path, valid_pct=0.2, seed=42, item_tfms=item,
+        batch_tfms=aug_transforms(size=size, min_scale=0.75), bs=16//accum)
+    cbs = GradientAccumulation(16) if accum else []
+    learn = vision_learner(dls, arch, metrics=error_rate, cbs=cbs, pretrained=False).to_fp16()
+    learn.fine_tune(epochs, 0.01)
+    return learn.tta(dl=dls.test_dl(tst_files), n=1), dls
+models = {{'resnet18': {{(Resize((64, 48)), 32), (Resize(48, method=ResizeMethod.Pad, pad_mode=PadMode.Zeros), (32, 24))}}}}
+tta_res = []
+for arch, details in models.items():
+    for item, size in details:
+        print(item.name)
+        res, dls = train(arch, size, item=item, accum=2)
+        tta_res.append(res)
+save_pickle('tta_res.pkl', tta_res)
+tta_prs = first(zip(*tta_res))
+tta_prs += tta_prs[:1]
+avg_pr = torch.stack(tta_prs).mean(0)
+ss = pd.read_csv(path/'sample_submission.csv')
+ss['label'] = np.array(dls.vocab)[avg_pr.argmax(dim=1)]
+ss.to_csv('subm.csv', index=False)
+''')
+    assert n['avg_pr'].shape == (6, 10) and n['ss'].label.isin(list(n['dls'].vocab)).all()
+    assert n['pd'].read_csv('subm.csv').image_id.tolist() == [f'20000{i}.jpg' for i in range(1, 7)]
+
+
+def test_two_targets(run, rice):
+    "Part 4 of that road: the same model from a data block with two targets, then both, by own losses and metrics."
+    n = run(f'''
+path = Path({str(rice)!r})
+df = pd.read_csv(path/'train.csv', index_col='image_id')
+def get_variety(p): return df.loc[p.name, 'variety']
+dls = DataBlock(blocks=(ImageBlock,CategoryBlock,CategoryBlock), n_inp=1, get_items=get_image_files,
+    get_y=[parent_label,get_variety], splitter=RandomSplitter(0.2, seed=42),
+    item_tfms=Resize(48, method='squish'), batch_tfms=aug_transforms(size=32, min_scale=0.75)
+).dataloaders(path/'train_images', bs=16)
+dls.show_batch(max_n=6)
+def disease_err(inp,disease,variety): return error_rate(inp,disease)
+def disease_loss(inp,disease,variety): return F.cross_entropy(inp,disease)
+one = vision_learner(dls, resnet18, loss_func=disease_loss, metrics=disease_err, n_out=10, pretrained=False).to_fp16()
+one.fine_tune(1, 0.01)
+plain = vision_learner(dls, resnet18, n_out=20, pretrained=False).to_fp16()
+k = len(dls.vocab[0])
+def disease_loss(inp,disease,variety): return F.cross_entropy(inp[:,:k],disease)
+def variety_loss(inp,disease,variety): return F.cross_entropy(inp[:,k:],variety)
+def combine_loss(inp,disease,variety): return disease_loss(inp,disease,variety)+variety_loss(inp,disease,variety)
+def disease_err(inp,disease,variety): return error_rate(inp[:,:k],disease)
+def variety_err(inp,disease,variety): return error_rate(inp[:,k:],variety)
+all_metrics = (disease_err,variety_err)+(disease_loss,variety_loss)
+learn = vision_learner(dls, resnet18, loss_func=combine_loss, metrics=all_metrics, n_out=dls.c, pretrained=False).to_fp16()
+learn.fine_tune(1, 0.01)
+learn.show_results()
+preds, targs = learn.get_preds()
+said = learn.predict(get_image_files(path/'test_images')[0])
+learn.path = Path()
+learn.export('two.pkl')
+again = load_learner('two.pkl').predict(get_image_files(path/'test_images')[0])
+''')
+    diseases, varieties = n['dls'].vocab
+    assert n['one'].predict(n['get_image_files'](rice/'test_images')[0])[0] in diseases
+    assert n['preds'].shape == (16, n['dls'].c) and len(n['targs']) == 2 and n['dls'].c == len(diseases) + len(varieties)
+    assert n['said'][0][0] in diseases and n['said'][0][1] in varieties and n['again'][0] == n['said'][0]
+    loss, *_, first, second = n['learn'].recorder.values[-1][1:]
+    assert abs(loss - first - second) < 1e-2
+    for i, vocab in enumerate((diseases, varieties)):   # one target looked at; and both in the note of an exported graph
+        table = n['ClassificationInterpretation'].from_learner(n['learn'], target=i).confusion_matrix()
+        assert table.shape == (len(vocab), len(vocab)) and table.sum() == 16
+    from types import SimpleNamespace
+    from course_lib.deploy import example, graph_of, preparation
+    from course_lib.onnx_reader import OnnxModel
+    note = preparation(n['learn'])
+    xs = example(note, n['learn'])
+    out = graph_of(n['learn'], note, xs)(*xs)[0].numpy()
+    both = OnnxModel.answer(SimpleNamespace(note=note), out)
+    assert [o['label'] in v for o, v in zip(both, (diseases, varieties))] == [True, True]
+    assert all(abs(sum(o['probabilities'].values()) - 1) < 1e-4 for o in both)

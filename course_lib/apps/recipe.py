@@ -95,11 +95,21 @@ def predict_files(model:str|Path,      # a file written by `learn.export`
     learn = load_learner(model)
     with learn.no_bar():
         probs, _, decided = learn.get_preds(dl=learn.dls.test_dl([Path(f) for f in files]), with_decoded=True)
+    if isinstance(decided, tuple): return _of_several(learn, files, probs, decided)
     classes = [str(c) for c in learn.dls.vocab]
     def named(o): return classes[int(o)] if o.ndim == 0 else ' '.join(c for c, on in zip(classes, o) if on)
     def shares(p): return [1 - p[0], p[0]] if len(p) == 1 and len(classes) == 2 else p # one score: that of yes
     return [dict(file=str(f), label=named(o), probabilities=dict(zip(classes, shares(p.tolist()))))
             for f, p, o in zip(files, probs, decided)]
+
+def _of_several(learn, files, probs, decided):
+    "Answers of a model with several targets: their names with commas, the probabilities of all classes."
+    vocab = [list(map(str, v)) for v in learn.dls.vocab]
+    if len(vocab) != len(decided):
+        raise ValueError('not all targets of this model are classes: ask it with learn.predict')
+    said = [', '.join(v[int(o)] for v, o in zip(vocab, row)) for row in zip(*decided)]
+    return [dict(file=str(f), label=label, probabilities=dict(zip(sum(vocab, []), p.tolist())))
+            for f, label, p in zip(files, said, probs)]
 
 # %% ../../nbs/library/apps/recipe.ipynb #2258d305
 def check_files(out:str|Path|None=None,    # folder that shall be written to
@@ -114,7 +124,7 @@ def check_files(out:str|Path|None=None,    # folder that shall be written to
 def unlabelled(path:str|Path # folder of a data set
               )->tuple:      # pictures, the sample submission; each None if there is none
     "The pictures that a competition wants to hear about, and the table that shows how."
-    folder = next((Path(path)/o for o in ('test', 'test1', 'test-jpg') if (Path(path)/o).is_dir()), None)
+    folder = next((Path(path)/o for o in ('test', 'test1', 'test-jpg', 'test_images') if (Path(path)/o).is_dir()), None)
     if folder is None: return None, None
     files = get_image_files(folder)
     if not files: raise ValueError(f'the folder {folder} has no pictures: nothing to submit')
@@ -150,7 +160,8 @@ def asked_form(sample,          # DataFrame of the organisers
     if len(answers) != 1 or answers[0] in map(str, vocab): return preds, how
     how['target'] = answers[0]
     if kind != 'probabilities': return preds, how
-    if not is_numeric_dtype(sample[answers[0]]): return preds, how | dict(kind='labels')
+    empty = sample[answers[0]].isna().all() # an empty column waits for names
+    if empty or not is_numeric_dtype(sample[answers[0]]): return preds, how | dict(kind='labels')
     if len(vocab) != 2: return preds, how
     print(f'{answers[0]!r} holds the probability of {vocab[1]!s}')
     return preds[:, 1], how | dict(kind='regression')

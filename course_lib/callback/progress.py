@@ -43,7 +43,13 @@ class Scores(Callback):
 
     def _named(self, m, f, *args):
         try: return f(*args)
-        except Exception as e: raise RuntimeError(f'the metric {m.name!r} failed: {e}') from e
+        except Exception as e: raise RuntimeError(f'the metric {m.name!r} failed: {e}{_with_targets(self.learn)}') from e
+
+def _with_targets(learn):
+    "A word about metrics that know one target only."
+    if len(learn.yb) < 2: return ''
+    return (f'. There are {len(learn.yb)} targets: a metric of one of them is a function (pred, targ_1, targ_2, …), '
+            'or one of per_target(…)')
 
 def _number(v): return v.item() if isinstance(v, torch.Tensor) and v.numel() == 1 else v
 

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_persistence', 'check_standard_error', 'check_order', 'check_verdict', 'check_mean_of_parts', 'check_my_share',
-           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten', 'check_geometric_mean',
-           'check_out_of_bag', 'check_when_to_step', 'check_memory_of_training', 'check_status', 'check_at_most']
+           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten', 'check_two_losses', 'passengers',
+           'check_learn_both', 'check_geometric_mean', 'check_out_of_bag', 'check_when_to_step',
+           'check_memory_of_training', 'check_status', 'check_at_most']
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #658b5dcf
 import threading
@@ -167,6 +168,60 @@ def check_forgotten(answer:Callable # your function: served, raw, mean, std -> t
         got = answer(served, raw, mean, std)
         if got not in cases: return f'the answer is one of {", ".join(map(repr, cases))}, not {got!r}'
         if got != name: return f'in {served.round(2).tolist()} {name} was forgotten, not {got}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #47781467
+@exercise
+def check_two_losses(answer:Callable # your function: outputs, targets 1, targets 2, columns of the first, share -> loss
+                    )->str: # what to look at next, or 'all good'
+    "Check the exercise on two losses."
+    import torch
+    import torch.nn.functional as F
+    draw = torch.Generator().manual_seed(0)
+    pred = torch.randn(6, 5, generator=draw)
+    first, second = torch.tensor([0, 2, 1, 1, 0, 2]), torch.tensor([1, 0, 1, 1, 0, 1])
+    a, b = F.cross_entropy(pred[:, :3], first), F.cross_entropy(pred[:, 3:], second)
+    got = torch.as_tensor(answer(pred, first, second, 3, .5))
+    if got.numel() != 1: return f'one number for the whole batch, not shape {tuple(got.shape)}: take the mean'
+    got = got.item()
+    if abs(got - (a + .5 * b).item()) < 1e-5: return 'all good'
+    if abs(got - (a + b).item()) < 1e-5: return 'the second loss counts share times'
+    if abs(got - (.5 * a + b).item()) < 1e-5: return 'share belongs to the second loss'
+    if abs(got - a.item()) < 1e-5: return 'that is the first loss alone'
+    whole = F.cross_entropy(pred, first) + .5 * F.cross_entropy(pred, second)
+    if abs(got - whole.item()) < 1e-5:
+        return 'softmax over all columns lets both questions share one cake: cut them apart'
+    return f'it should be {(a + .5 * b).item():.3f}, not {got:.3f}'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #48e83484
+def passengers(n:int=600, # how many
+               seed:int=0, # another seed, other people
+              )->tuple:   # x (n × 4, about -2 to 2), survived (0 or 1), ticket (0, 1, 2: first, second, third class)
+    "A drawn table of passengers with two targets."
+    import torch
+    rng = np.random.default_rng(seed)
+    ticket, woman, age = rng.choice(3, n, p=(.25, .2, .55)), rng.random(n) < .36, rng.uniform(1, 70, n)
+    fare = np.exp(rng.normal(4.4 - .9 * ticket, .45))
+    family = rng.poisson(.9, n)
+    odds = 2.6 * woman - .9 * ticket - .02 * age + 1.5 * (age < 12) - .3 * family
+    survived = rng.random(n) < 1 / (1 + np.exp(-odds))
+    x = np.column_stack([woman, age / 35 - 1, np.log(fare) - 3.5, family - 1.])
+    return torch.tensor(x).float(), torch.tensor(survived).long(), torch.tensor(ticket).long()
+
+@exercise
+def check_learn_both(answer:Callable # your function: x, survived, ticket -> function of x
+                    )->str: # what to look at next, or 'all good'
+    "Check the exercise on two questions about a passenger."
+    answers = answer(*passengers())
+    if not callable(answers): return f'give back a function of x, not {type(answers).__name__}'
+    x, *truth = passengers(400, seed=1)
+    got = answers(x)
+    if not isinstance(got, (tuple, list)) or len(got) != 2: return 'the function gives two tensors: survived, ticket'
+    for name, said, right in zip(('survived', 'ticket'), got, truth):
+        if said.shape != right.shape:
+            return f'{name}: a number for each passenger, {tuple(right.shape)}, not {tuple(said.shape)}'
+        acc, most = (said == right).float().mean().item(), right.bincount().max().item() / len(right)
+        if acc < most + .03: return f'{name}: {acc:.2f} right; the commonest answer alone has {most:.2f}'
     return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #e44e8759
