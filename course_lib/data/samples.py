@@ -22,7 +22,8 @@ _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules o
                 mnist_sample='course_lib.data.drawn_digits', mnist='course_lib.data.drawn_digits',
                 planet='course_lib.data.drawn_tiles', dog_breeds='course_lib.data.drawn_breeds',
                 cifar='course_lib.data.drawn_shapes', camvid='course_lib.data.drawn_streets',
-                adult='course_lib.data.drawn_adult', rossmann='course_lib.data.drawn_sales',
+                adult='course_lib.data.drawn_adult', claims='course_lib.data.drawn_claims',
+                rossmann='course_lib.data.drawn_sales',
                 **dict.fromkeys(('movielens', 'ml_sample', 'ml_100k'), 'course_lib.data.drawn_ratings'),
                 **dict.fromkeys(('imdb', 'imdb_sample', 'reviews_tabular'), 'course_lib.data.drawn_reviews'),
                 **dict.fromkeys('''pets imagenette imagenette-160 imagenette-320 imagewoof imagewoof-160 imagewoof-320
