@@ -177,7 +177,7 @@ def check_spoil(answer:Callable # your function: rows, where, other -> new rows
     if given != rows: return 'the table you were given has changed: build new lists'
     if got == [[3, 20], [1, 30], [1, 10]]: return 'every cell was swapped: only those where `where` is true'
     if got == [[1, 20], [1, 20], [3, 30]]: return 'the wrong cells: swap where `where` is true'
-    if got != [[3, 10], [2, 30], [1, 10]]: return f'[[3, 10], [2, 30], [1, 10]] was expected, not {got}: the column stays j'
+    if got != [[3, 10], [2, 30], [1, 10]]: return f'[[3, 10], [2, 30], [1, 10]] was expected, not {got}'
     return 'all good'
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #3bf0d262
@@ -193,6 +193,6 @@ def check_paired_gain(answer:Callable # your function: two lists of scores -> me
     right = diff.std(ddof=1) / 2
     if abs(error - right) < 1e-9: return 'all good'
     if abs(error - diff.std() / 2) < 1e-9: return 'the deviation of a sample: ddof=1'
-    if abs(error - 2 * right) < 1e-9: return 'that is the deviation of one difference: divide by the root of their number'
+    if abs(error - 2 * right) < 1e-9: return 'the deviation of one difference: divide by the root of their number'
     if error > 3 * right: return 'too large: take the deviation of the differences, not those of the two lists'
     return f'the standard error is {right:.4f}, not {error:.4f}'

@@ -75,9 +75,10 @@ def autoencoder_learner(x:torch.Tensor,    # rows × columns, on one scale: see 
     "A learner that repairs rows."
     cut = len(x) - max(1, int(valid * len(x)))
     if cut < 1: raise ValueError(f'{len(x)} rows are too few: one to learn from and one that judges, at least')
-    train, held = DataLoader(TensorDataset(x[:cut], x[:cut]), bs=bs, shuffle=True), DataLoader(TensorDataset(x[cut:], x[cut:]), bs=bs)
+    train, held = TensorDataset(x[:cut], x[:cut]), TensorDataset(x[cut:], x[cut:])
+    dls = DataLoaders(DataLoader(train, bs=bs, shuffle=True), DataLoader(held, bs=bs))
     kwargs['cbs'] = [SwapNoise(p), *kwargs.get('cbs', [])]
-    return Learner(DataLoaders(train, held), TabularAutoencoder(x.shape[1], n_mid, width), loss_func=nn.MSELoss(), **kwargs)
+    return Learner(dls, TabularAutoencoder(x.shape[1], n_mid, width), loss_func=nn.MSELoss(), **kwargs)
 
 def middle(learn,          # of `autoencoder_learner`, trained
            x:torch.Tensor, # rows × columns, as it was trained on
