@@ -1,4 +1,5 @@
 "What every test stands on: one thread a process, generated data, no windows, no bars; a warning of ours is an error."
+import gc
 import os
 import warnings
 
@@ -13,3 +14,8 @@ def our_warnings_are_errors():
     with warnings.catch_warnings():
         warnings.filterwarnings('error', module=r'course_lib(\.|$)')
         yield
+
+
+def pytest_collection_finish(session):
+    "What is there before the first test stays to the end: the collector need not look through it again and again."
+    gc.freeze()

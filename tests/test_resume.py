@@ -57,6 +57,7 @@ callbacks = {   # how each is made: those that change training, those that watch
 }
 elsewhere = {'DistributedTrainer', '_Gathered', 'Scores', 'Recorder', 'LRFinder', 'MixHandler', 'CheckpointCallback', 'GatherPredsCallback', '_Meter',   # part of every run, or of none
              'RecomputeActivations',   # needs a net with blocks: see its chapter
+             'SwapNoise',              # spoils rows of a table: see its chapter
              'CollectDataCallback',    # holds whole batches, too large for a checkpoint: see its chapter
              'CutMix', 'Precomputed', 'GrowPictures', 'RNNRegularizer'}                           # pictures: see below, and apps; texts: its chapter
 optimizers = dict(SGD=optimizer.SGD, momentum=lambda ps, lr: optimizer.SGD(ps, lr, mom=.9), RMSProp=optimizer.RMSProp, Adam=optimizer.Adam,

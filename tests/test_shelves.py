@@ -3,6 +3,8 @@ import ast
 import re
 import subprocess
 import sys
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -144,17 +146,25 @@ def test_exercises_have_stubs_and_hints(path):
 
 # ---------------------------------------------------------------- every page can be copied and run
 
+@lru_cache(None)
+def undefined():
+    "Notebook -> names that its visible cells use and do not define: all pages in one go of the linter."
+    def plain(c): return '\n'.join('pass' if re.match(r'\s*[%!]', o) else o for o in c.code.split('\n'))
+    with tempfile.TemporaryDirectory() as folder:
+        for i, path in enumerate(notebooks()):
+            shown = [plain(c) for c in cells(path) if c.kind == 'code' and 'default_exp' not in c.directives and (visible(c) or is_imports(c))]
+            (Path(folder)/f'{i}.py').write_text('\n\n'.join(shown) + '\n', encoding='utf-8')
+        done = subprocess.run([sys.executable, '-m', 'ruff', 'check', '-q', '--no-cache', '--isolated', '--select', 'F821', '--output-format', 'concise',
+                               '--config', 'builtins = ["display", "get_ipython"]', folder], capture_output=True, text=True)
+    assert done.returncode < 2, done.stderr   # 0: all is well, 1: something was found
+    found = re.findall(r'(\d+)\.py:\d+:\d+: .*Undefined name `(.+?)`', done.stdout)
+    return {path: sorted({word for k, word in found if int(k) == i}) for i, path in enumerate(notebooks())}
+
+
 @pytest.mark.parametrize('path', notebooks(), ids=map(name, notebooks()))
-def test_a_page_can_be_copied_and_run(path, tmp_path):
+def test_a_page_can_be_copied_and_run(path):
     "Every name that a visible cell uses is defined or imported in a cell that the site shows (imports are shown folded)."
-    lines = []
-    for c in cells(path):
-        if c.kind != 'code' or 'default_exp' in c.directives: continue
-        if visible(c) or is_imports(c): lines.append('\n'.join('pass' if re.match(r'\s*[%!]', o) else o for o in c.code.split('\n')))
-    (tmp_path/'page.py').write_text('\n\n'.join(lines) + '\n', encoding='utf-8')
-    done = subprocess.run([sys.executable, '-m', 'ruff', 'check', '-q', '--no-cache', '--isolated', '--select', 'F821', '--output-format', 'concise',
-                           '--builtins', 'display,get_ipython', str(tmp_path/'page.py')], capture_output=True, text=True)
-    missing = sorted(set(re.findall(r'Undefined name `(.+?)`', done.stdout)))
+    missing = undefined()[path]
     assert not missing, f'{name(path)}: {missing} are defined in hidden cells only: show them, or hide what uses them'
 
 

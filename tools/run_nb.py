@@ -3,6 +3,7 @@
 The processes are forked from one that has already imported the slow libraries, so a notebook costs its own work only,
 and what one notebook changes (seeds, settings, registered names) never reaches another."""
 import contextlib
+import gc
 import io
 import itertools
 import multiprocessing as mp
@@ -13,7 +14,9 @@ import warnings
 
 from nbs import root
 
-preload = ['torch', 'pandas', 'matplotlib.pyplot', 'IPython', 'nbdev.test', 'fastcore.test', 'sklearn.decomposition']
+preload = ['torch', 'pandas', 'matplotlib.pyplot', 'IPython', 'nbdev.test', 'fastcore.test', 'sklearn.decomposition', 'sklearn.ensemble',
+           'sklearn.linear_model', 'pyarrow.parquet', 'course_lib.vision.all', 'course_lib.tabular.all', 'course_lib.text.all',
+           'course_lib.collab']
 method = 'spawn' if sys.platform == 'win32' else 'forkserver'
 
 
@@ -28,6 +31,7 @@ def count_calls():
     time.perf_counter = time.time = lambda: 1e9 + next(ticks) / 1000
 
 
+suspicious = 45   # processor seconds from which it is worth asking whether the machine is slow
 usual = 0.2   # processor seconds of `reference` on a quiet machine of the kind that the budget is meant for
 
 
@@ -46,23 +50,25 @@ def reference():
 
 
 def _child(path, save, timeout, clock, pipe):
-    "Run the notebook, send (passed, what it printed as error, processor seconds, how slow the machine was meanwhile)."
+    "Run the notebook, send (passed, what it printed as error, processor seconds, how slow the machine is)."
     from nbdev.test import test_nb
-    before = reference()
+    before = os.times()
+    gc.freeze()   # what was there before the fork stays: looking through it again and again would copy it, page by page
     strict_warnings()
     if not clock: count_calls()
     sys.__stderr__ = errors = io.StringIO()   # nbdev writes the traceback there
     with contextlib.redirect_stderr(errors):
         passed, _ = test_nb(path, basepath=root, profile=False, save=save, cell_timeout=timeout)
-    spent = os.times()
-    pipe.send((passed, errors.getvalue(), spent.user + spent.system - before, max(1, (before + reference()) / 2 / usual)))
+    spent = sum(os.times()[:2]) - sum(before[:2])
+    slowness = max(1, (reference() + reference()) / 2 / usual) if spent > suspicious else 1
+    pipe.send((passed, errors.getvalue(), spent, slowness))
     pipe.close()
 
 
 def run_apart(path, save=False, timeout=1800, clock=True):
     """(passed, error text, processor seconds, slowness) of one notebook; with `save` its outputs are written into it;
     without a `clock` the times it measures mean nothing, but are the same in every run. A busy machine is slower: by how much
-    is timed beside the notebook (1: as usual)."""
+    is timed after a notebook that took long (1: as usual, or not asked)."""
     ctx = mp.get_context(method)
     if method == 'forkserver': ctx.set_forkserver_preload(preload)
     here, there = ctx.Pipe(duplex=False)

@@ -22,7 +22,7 @@ _modules = dict(dogscats='course_lib.data.drawn_pets', # generators in modules o
                 mnist_sample='course_lib.data.drawn_digits', mnist='course_lib.data.drawn_digits',
                 planet='course_lib.data.drawn_tiles', dog_breeds='course_lib.data.drawn_breeds',
                 cifar='course_lib.data.drawn_shapes', camvid='course_lib.data.drawn_streets',
-                paddy='course_lib.data.drawn_paddy',
+                paddy='course_lib.data.drawn_paddy', claims='course_lib.data.drawn_claims',
                 adult='course_lib.data.drawn_adult', rossmann='course_lib.data.drawn_sales',
                 **dict.fromkeys(('movielens', 'ml_sample', 'ml_100k'), 'course_lib.data.drawn_ratings'),
                 **dict.fromkeys(('imdb', 'imdb_sample', 'reviews_tabular'), 'course_lib.data.drawn_reviews'),

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_persistence', 'check_standard_error', 'check_order', 'check_verdict', 'check_mean_of_parts', 'check_my_share',
-           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten', 'check_two_losses', 'passengers',
-           'check_learn_both', 'check_geometric_mean', 'check_out_of_bag', 'check_when_to_step',
-           'check_memory_of_training', 'check_status', 'check_at_most']
+           'check_iou', 'check_block_answer', 'check_table_net', 'check_forgotten', 'check_spoil', 'check_paired_gain',
+           'check_two_losses', 'passengers', 'check_learn_both', 'check_geometric_mean', 'check_out_of_bag',
+           'check_when_to_step', 'check_memory_of_training', 'check_status', 'check_at_most']
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #658b5dcf
 import threading
@@ -169,6 +169,38 @@ def check_forgotten(answer:Callable # your function: served, raw, mean, std -> t
         if got not in cases: return f'the answer is one of {", ".join(map(repr, cases))}, not {got!r}'
         if got != name: return f'in {served.round(2).tolist()} {name} was forgotten, not {got}'
     return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #c7c70ae0
+@exercise
+def check_spoil(answer:Callable # your function: rows, where, other -> new rows
+               )->str: # what to look at next, or 'all good'
+    "Check the exercise on swap noise."
+    rows = [[1, 10], [2, 20], [3, 30]]
+    where, other = [[True, False], [False, True], [True, True]], [[2, 1], [0, 2], [0, 0]]
+    given = [list(r) for r in rows]
+    got = [list(r) for r in answer(given, where, other)]
+    if given != rows: return 'the table you were given has changed: build new lists'
+    if got == [[3, 20], [1, 30], [1, 10]]: return 'every cell was swapped: only those where `where` is true'
+    if got == [[1, 20], [1, 20], [3, 30]]: return 'the wrong cells: swap where `where` is true'
+    if got != [[3, 10], [2, 30], [1, 10]]: return f'[[3, 10], [2, 30], [1, 10]] was expected, not {got}'
+    return 'all good'
+
+# %% ../../nbs/library/exercises/lesson_8.ipynb #3bf0d262
+@exercise
+def check_paired_gain(answer:Callable # your function: two lists of scores -> mean, standard error
+                     )->str: # what to look at next, or 'all good'
+    "Check the exercise on paired differences."
+    old, new = np.array([.60, .70, .65, .75]), np.array([.63, .72, .69, .76])
+    diff = new - old
+    mean, error = map(float, answer(old, new))
+    if abs(mean + diff.mean()) < 1e-9: return 'the sign: new minus old'
+    if abs(mean - diff.mean()) > 1e-9: return f'the mean of the differences is {diff.mean():.4f}, not {mean:.4f}'
+    right = diff.std(ddof=1) / 2
+    if abs(error - right) < 1e-9: return 'all good'
+    if abs(error - diff.std() / 2) < 1e-9: return 'the deviation of a sample: ddof=1'
+    if abs(error - 2 * right) < 1e-9: return 'the deviation of one difference: divide by the root of their number'
+    if error > 3 * right: return 'too large: take the deviation of the differences, not those of the two lists'
+    return f'the standard error is {right:.4f}, not {error:.4f}'
 
 # %% ../../nbs/library/exercises/lesson_8.ipynb #47781467
 @exercise
