@@ -43,7 +43,8 @@ class Scores(Callback):
 
     def _named(self, m, f, *args):
         try: return f(*args)
-        except Exception as e: raise RuntimeError(f'the metric {m.name!r} failed: {e}{_with_targets(self.learn)}') from e
+        except Exception as e:
+            raise RuntimeError(f'the metric {m.name!r} failed: {e}{_with_targets(self.learn)}') from e
 
 def _with_targets(learn):
     "A word about metrics that know one target only."
