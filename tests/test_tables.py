@@ -5,6 +5,8 @@ import pytest
 
 from course_lib.tabular.all import *   # noqa: F403
 
+for name in [n for n in globals() if n.startswith('test_')]: del globals()[name]   # the star brings fastcore's, which are no tests of ours
+
 
 def people(n=80, seed=0):
     rng = np.random.default_rng(seed)
