@@ -47,7 +47,7 @@ def _wide(n, side): return small_resnet(n, (32, 64, 128, 256), p=.2)
 def _fast(n, side): return fast_net(n)
 
 rungs = dict(fc=(_fc, 1e-3), conv=(_conv, 3e-3), batchnorm=(_batchnorm, 5e-3), deep=(_deep, 5e-3),
-             resnet=(_resnet, 5e-3), wide=(_wide, 5e-3), fast=(_fast, .24)) # builder (classes, side), learning rate
+             resnet=(_resnet, 5e-3), wide=(_wide, 5e-3), fast=(_fast, .12)) # builder (classes, side), learning rate
 
 # %% ../../nbs/library/apps/cifar10.ipynb #b95b4b78
 def small_pictures(path,             # folder with `train` and `test` (or `valid`), in each one folder a class
