@@ -12,6 +12,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from unittest.mock import patch as mocked
@@ -93,7 +94,7 @@ def predict_files(model:str|Path,      # a file written by `learn.export`
         if not Path(file).is_file(): raise FileNotFoundError(f'no such file: {file}')
     if not files: raise ValueError('no files were given: name at least one')
     learn = load_learner(model)
-    with learn.no_bar():
+    with learn.no_bar() if len(files) < 100 else nullcontext(): # many take long enough to be watched
         probs, _, decided = learn.get_preds(dl=learn.dls.test_dl([Path(f) for f in files]), with_decoded=True)
     if isinstance(decided, tuple): return _of_several(learn, files, probs, decided)
     classes = [str(c) for c in learn.dls.vocab]
