@@ -89,6 +89,13 @@ def models(tmp_path_factory):
     return folder, [Path(f) for f in files[:10]], list(dls.vocab), probs
 
 
+@pytest.fixture(scope='module')
+def page(python, models):
+    "The page of the pictures, for all tests."
+    folder, files, *_ = models
+    with served(python, folder/'pictures.pkl', '--examples', files[0].parent) as page: yield page
+
+
 class Tab:
     "A page in a headless browser, by its DevTools."
     def __init__(self, url, folder):
@@ -137,9 +144,9 @@ answer_text = 'document.querySelector("#answer textarea, #answer input")?.value'
 
 
 @pytest.mark.skipif(browser is None, reason='needs Chromium')
-def test_a_picture_is_uploaded(python, models, tmp_path):
+def test_a_picture_is_uploaded(page, models, tmp_path):
     folder, files, vocab, probs = models
-    with served(python, folder/'pictures.pkl', '--examples', files[0].parent) as page, Tab(page.url, tmp_path/'profile') as tab:
+    with Tab(page.url, tmp_path/'profile') as tab:
         tab.upload(files[3])
         tab.ask()
         assert tab.wait(answer_text) == vocab[int(probs[3].argmax())]
@@ -155,16 +162,15 @@ def client(python, url, code, timeout=240):
     return subprocess.run([python, '-W', 'ignore', '-c', text], capture_output=True, text=True, timeout=timeout)
 
 
-def test_ten_at_once(python, models):
+def test_ten_at_once(python, page, models):
     "Ten people ask about ten pictures at the same time: each gets the answer to his own."
     folder, files, vocab, probs = models
-    with served(python, folder/'pictures.pkl') as page:
-        code = ('from concurrent.futures import ThreadPoolExecutor\n'
-                f'files = {[str(f) for f in files]!r}\n'
-                f'clients = [Client({page.url!r}, verbose=False) for _ in files]\n'
-                'with ThreadPoolExecutor(10) as pool: found = list(pool.map(lambda o: o[0].predict(handle_file(o[1]), api_name="/ask"), zip(clients, files)))\n'
-                'print(json.dumps([f[1] for f in found]))')
-        ran = client(python, page.url, code)
+    code = ('from concurrent.futures import ThreadPoolExecutor\n'
+            f'files = {[str(f) for f in files]!r}\n'
+            f'clients = [Client({page.url!r}, verbose=False) for _ in files]\n'
+            'with ThreadPoolExecutor(10) as pool: found = list(pool.map(lambda o: o[0].predict(handle_file(o[1]), api_name="/ask"), zip(clients, files)))\n'
+            'print(json.dumps([f[1] for f in found]))')
+    ran = client(python, page.url, code)
     assert ran.returncode == 0, ran.stderr[-2000:]
     found = json.loads(ran.stdout.strip().split('\n')[-1])
     for shares, p in zip(found, probs):
@@ -172,20 +178,23 @@ def test_ten_at_once(python, models):
         for name, wanted in zip(vocab, p.tolist()): assert abs(got[name] - wanted) < .02
 
 
-def test_what_cannot_be_answered_is_said(python, models, tmp_path):
+def test_what_cannot_be_answered_is_said(python, page, models, tmp_path):
     folder, files, *_ = models
     Image.new('L', (20_000, 2)).save(tmp_path/'wide.png')
     (tmp_path/'note.png').write_text('hello')
     (tmp_path/'large.png').write_bytes(b'0' * 50_000_000)
-    with served(python, folder/'pictures.pkl') as page:
-        for name, why in (('wide.png', '20000'), ('note.png', 'not a picture'), ('large.png', '')):
-            ran = client(python, page.url, f'c.predict(handle_file({str(tmp_path/name)!r}), api_name="/ask")')
-            assert ran.returncode != 0 and why in ran.stderr, (name, ran.stderr[-800:])
-        ran = client(python, page.url, f'print(c.predict(handle_file({str(files[0])!r}), api_name="/ask")[0])')   # and it goes on
-        assert ran.returncode == 0, ran.stderr[-800:]
-        again = subprocess.run([python, '-W', 'ignore', '-c', command, 'app', folder/'rows.pkl', '--port', str(page.port)],
-                               capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=str(root)), timeout=120)
-        assert again.returncode == 2 and f'port {page.port}' in again.stderr and '--port' in again.stderr
+    bad = [str(tmp_path/f'{o}.png') for o in ('wide', 'note', 'large')]
+    code = (f'said = []\nfor f in {bad!r}:\n    try: c.predict(handle_file(f), api_name="/ask"); said.append(None)\n'
+            f'    except Exception as e: said.append(str(e))\nsaid.append(c.predict(handle_file({str(files[0])!r}), api_name="/ask")[0])\n'
+            'print(json.dumps(said))')
+    ran = client(python, page.url, code)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    wide, note, large, after = json.loads(ran.stdout.strip().split('\n')[-1])
+    assert '20000' in wide and 'not a picture' in note and large is not None
+    assert after in models[2]   # and it goes on
+    again = subprocess.run([python, '-W', 'ignore', '-c', command, 'app', folder/'rows.pkl', '--port', str(page.port)],
+                           capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=str(root)), timeout=120)
+    assert again.returncode == 2 and f'port {page.port}' in again.stderr and '--port' in again.stderr
 
 
 def test_a_row(python, models):
