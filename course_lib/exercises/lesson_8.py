@@ -78,9 +78,9 @@ def check_mean_of_parts(answer:Callable # your function: list of means, list of 
     "Check the exercise on the mean of parts."
     got = float(answer([1., 3.], [10, 10]))
     if abs(got - 2) > 1e-9: return f'means 1 and 3 of ten items each: 2, not {got:g}'
-    got = float(answer([1., 4.], [6, 3]))
-    if abs(got - 2.5) < 1e-9: return 'six items with mean 1 count more than three with mean 4: weight by the sizes'
-    if abs(got - 2) > 1e-9: return f'six items with mean 1, three with mean 4: (6 + 12) / 9 = 2, not {got:g}'
+    got = float(answer([1., 7.], [6, 3]))
+    if abs(got - 4) < 1e-9: return 'six items with mean 1 count more than three with mean 7: weight by the sizes'
+    if abs(got - 3) > 1e-9: return f'six items with mean 1, three with mean 7: (6 + 21) / 9 = 3, not {got:g}'
     got = float(answer([2., float('nan')], [5, 0]))
     if got != got: return '0 times nan is nan: leave out the parts without items'
     return 'all good' if abs(got - 2) < 1e-9 else f'a part without items changes nothing: 2, not {got:g}'
