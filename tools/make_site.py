@@ -22,7 +22,7 @@ from nbs import cells, chapters, head, lessons, module, nbs, notebooks, page, ro
 src, html, out = root/'_build'/'src', root/'_build'/'html', root/'_site'
 
 
-def href(from_page, to): return relpath(to, from_page.rpartition('/')[0] or '.')
+def href(from_page, to): return relpath(f'{to}.html', from_page.rpartition('/')[0] or '.').removesuffix('.html')   # a page may have a folder's name
 
 
 # ---------------------------------------------------------------- prose
