@@ -288,7 +288,7 @@ def main(argv:list[str]=None # words after `course_lib`; by default those of the
     except KeyboardInterrupt: problem, status = 'interrupted', 130
     except Exception as e:
         if debug: raise
-        wrong = isinstance(e, _callers_fault)
+        wrong = isinstance(e, _callers_fault) or isinstance(e, ImportError) and 'pip install' in str(e) # an extra
         said = ' '.join(str(e).split()) or type(e).__name__
         problem = said if wrong else f'{type(e).__name__}: {said} (this is a fault of course_lib; --debug shows where)'
         status = 2 if wrong else 1
