@@ -86,7 +86,8 @@ def register_arch(name:str,       # as `vision_learner(dls, name)` will know it
     "Make the decorated function known as an architecture; it takes no arguments that it needs."
     def add(build):
         again = name in archs and build.__module__ in ('__main__', archs[name].__module__) # a cell that is run twice
-        if name in archs and not again: raise ValueError(f'there is an architecture {name!r} already: choose another name')
+        if name in archs and not again:
+            raise ValueError(f'there is an architecture {name!r} already: choose another name')
         archs[name] = build
         model_meta[build] = dict(cut=cut, split=split, stats=stats, weights=weights)
         return register(build, name, role='arch')
