@@ -50,7 +50,7 @@ class served:
         self.port, self.command = free_port(), [python, '-W', 'ignore', '-c', command, 'app', model, *options]
     def __enter__(self):
         env = dict(os.environ, PYTHONPATH=str(root), OMP_NUM_THREADS='1')
-        self.log = open(Path(self.command[5]).with_suffix('.log'), 'w+')
+        self.log = open(Path(self.command[6]).with_suffix('.log'), 'w+')
         self.process = subprocess.Popen([*map(str, self.command), '--port', str(self.port)], stdout=self.log, stderr=subprocess.STDOUT, env=env)
         self.url = f'http://127.0.0.1:{self.port}'
         for _ in range(240):
