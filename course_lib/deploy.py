@@ -10,7 +10,6 @@ import copy
 import json
 import logging
 import os
-import shutil
 import tempfile
 import warnings
 from functools import lru_cache

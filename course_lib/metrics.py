@@ -578,13 +578,16 @@ foreground_acc.counts = _foreground_count
 # %% ../nbs/library/metrics.ipynb #ad1c87cd
 def _table_of(pred, targ, labels=None):
     "Rows: what it is; columns: what it was taken for."
-    pred, targ = pred.long(), targ.long()
-    classes = torch.as_tensor(labels) if labels is not None else torch.cat([pred, targ]).unique()
-    n = len(classes)
-    where = {int(c): i for i, c in enumerate(classes)}
-    pairs = [(where[t], where[p]) for t, p in zip(targ.tolist(), pred.tolist()) if t in where and p in where]
-    flat = torch.tensor([t * n + p for t, p in pairs], dtype=torch.long)
-    return torch.bincount(flat, minlength=n * n).view(n, n).double()
+    classes, place = torch.cat([pred.long(), targ.long()]).unique(return_inverse=True)
+    (p, t), n = place.chunk(2), len(classes)
+    table = torch.bincount(t * n + p, minlength=n * n).view(n, n).double()
+    if labels is None: return table
+    there = {c: i for i, c in enumerate(classes.tolist())}
+    pairs = [(i, there[c]) for i, c in enumerate(map(int, labels)) if c in there]
+    mine, among = torch.tensor(pairs, dtype=torch.long).view(-1, 2).T
+    chosen = torch.zeros(len(labels), len(labels), dtype=torch.double)
+    chosen[mine[:, None], mine] = table[among[:, None], among]
+    return chosen
 
 def _balanced(pred, targ, adjusted):
     table = _table_of(pred, targ)

@@ -22,7 +22,7 @@ from ..data.block import DataBlock
 from ..data.external import URLs
 from ..data.transforms import FuncSplitter, RandomSplitter, get_image_files
 from ..interpret import SegmentationInterpretation
-from ..learner_io import load_learner
+from ..learner_io import load_learner, note_of
 from ..metrics import JaccardCoeffMulti, accuracy, foreground_acc
 from ..torch_core import set_seed
 from ..vision.augment import Resize
@@ -179,11 +179,7 @@ def _write(result, out, interp, each):
 def paints_masks(model:str # a file
                 )->bool:
     "Does this model answer with masks? Only its note is looked at."
-    from safetensors import SafetensorError, safe_open
-    try:
-        with safe_open(model, 'pt') as f: note = json.loads((f.metadata() or {}).get('course_lib', '{}'))
-    except (OSError, SafetensorError, ValueError): return False # whoever loads it will say what is wrong
-    return 'MaskCodes' in json.dumps(note.get('dls'))
+    return 'MaskCodes' in json.dumps(note_of(model).get('dls'))
 
 def predict_masks(model:str|Path,         # a model of masks
                   files:Sequence[str|Path], # pictures

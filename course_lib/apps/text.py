@@ -24,7 +24,7 @@ from .recipe import Result, majority_share
 from .report import Page
 from ..callback.training import GradientClip
 from ..data.transforms import get_text_files, parent_label
-from ..learner_io import load_learner
+from ..learner_io import load_learner, note_of
 from ..metrics import Perplexity, accuracy
 from ..tabular.core import find_column
 from ..tabular.files import file_form, raw_table, table_kind
@@ -333,11 +333,7 @@ def _write(result, out, lm, note):
 def reads_texts(model:str # a file
                )->bool:
     "Is it a model of texts? Only its note is looked at."
-    from safetensors import SafetensorError, safe_open
-    try:
-        with safe_open(model, 'pt') as f: note = json.loads((f.metadata() or {}).get('course_lib', '{}'))
-    except (OSError, SafetensorError, ValueError): return False # whoever loads it will say what is wrong
-    return note.get('learner') in ('TextLearner', 'LMLearner')
+    return note_of(model).get('learner') in ('TextLearner', 'LMLearner')
 
 def predict_texts(model:str,        # a classifier that `train` wrote
                   files:list,       # text files; or one table with a column of texts

@@ -7,18 +7,18 @@ __all__ = ['icnr_init', 'PixelShuffle_ICNR', 'shrinking', 'SelfAttention', 'Unet
            'unet_learner']
 
 # %% ../../nbs/library/vision/unet.ipynb #dce90eed
-import functools, inspect
+import functools
 from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import nn
 from ..torch_core import Module, recipe
 from ..data.transforms import Normalize
-from ..layers import BatchNorm, ConvLayer, SigmoidRange, has_params
+from ..layers import BatchNorm, ConvLayer, SigmoidRange
 from ..learner import Learner
 from ..optimizer import Adam
-from .learner import VisionModel, _mind, _normalised, get_c, slow_norms
-from .models import adapt_stats, arch_meta, archs, check_groups, create_body, get_arch
+from .learner import VisionModel, _around, get_c
+from .models import arch_meta, create_body, get_arch
 
 # %% ../../nbs/library/vision/unet.ipynb #bade8ded
 @torch.no_grad()
@@ -214,12 +214,6 @@ def unet_learner(dls,                     # `DataLoaders` of pictures with masks
     "A learner that answers for every pixel: a U-Net on a body from `arch`."
     meta, n_out = arch_meta(arch), n_out or get_c(dls)
     model = create_unet_model(arch, n_out, None, pretrained, weights, n_in=n_in, **{**(config or {}), **kwargs})
-    splitter = splitter or meta['split']
-    check_groups(model, splitter(model))
-    if normalize and meta['stats']: dls = _normalised(dls, adapt_stats(meta['stats'], n_in))
-    learn = Learner(dls, model, loss_func=loss_func, opt_func=opt_func, lr=lr, splitter=splitter, cbs=cbs,
-                    metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias, train_bn=train_bn,
-                    moms=moms, precision=precision, threads=threads, device=device)
-    if pretrained: learn.freeze()
-    if slow := slow_norms(model[0]): _mind(learn, slow, pretrained)
-    return learn
+    return _around(dls, model, meta, normalize, pretrained, splitter, n_in, loss_func=loss_func, opt_func=opt_func, lr=lr,
+                   cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
+                   train_bn=train_bn, moms=moms, precision=precision, threads=threads, device=device)

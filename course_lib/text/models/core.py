@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LinearDecoder', 'LateScores', 'LinearCrossEntropy', 'LMCrossEntropy', 'SequentialRNN', 'get_language_model',
-           'SentenceEncoder', 'masked_concat_pool', 'PoolingLinearClassifier', 'get_text_classifier', 'WholeTexts',
-           'NextWord', 'in_graph']
+           'text_lengths', 'SentenceEncoder', 'masked_concat_pool', 'PoolingLinearClassifier', 'get_text_classifier',
+           'WholeTexts', 'NextWord', 'in_graph']
 
 # %% ../../../nbs/library/text/models/core.ipynb #aab253f1
 import torch
@@ -128,6 +128,12 @@ def _settings(usual, chosen, drop_mult):
     return config, config.pop('output_p')
 
 # %% ../../../nbs/library/text/models/core.ipynb #ea2f0a4d
+def text_lengths(words,   # texts × words, int64, padded at the end
+                 pad_idx  # number of the padding word
+                ):        # one number a text
+    "Words of each text, up to the last that is no padding."
+    return ((words != pad_idx) * torch.arange(1, words.shape[1] + 1, device=words.device)).amax(1)
+
 class SentenceEncoder(Module):
     "Reads whole documents piece by piece; gives the numbers of each word, and where words are."
     def __init__(self,
@@ -139,7 +145,7 @@ class SentenceEncoder(Module):
 
     def forward(self, words): # documents × words, int64, padded at the end
         "Documents × words × numbers, and a mask: True where a word is kept."
-        lengths = self.lengths(words)
+        lengths = text_lengths(words, self.pad_idx)
         order = lengths.argsort(descending=True, stable=True)
         long_first, ends = words[order], lengths[order].tolist()
         parts, state = [], None
@@ -155,10 +161,6 @@ class SentenceEncoder(Module):
         mask = places < lengths[:, None]
         if self.max_len is not None: mask &= places >= lengths[:, None] - self.max_len
         return torch.cat(parts, 1)[order.argsort()], mask
-
-    def lengths(self, words): # documents × words
-        "Words of each document, up to the last that is no padding."
-        return ((words != self.pad_idx) * torch.arange(1, words.shape[1] + 1, device=words.device)).amax(1)
 
     def reset(self):
         if hasattr(self.module, 'reset'): self.module.reset()
@@ -220,7 +222,7 @@ class WholeTexts(Module):
         if any(rnn.bidirectional for rnn in getattr(self.encoder.module, 'rnns', [])):
             raise ValueError('a net that reads in both directions reads piece by piece, and cannot be made one graph')
     def forward(self, words): # documents × words, int64, padded at the end
-        lengths, most = self.encoder.lengths(words)[:, None], self.encoder.max_len
+        lengths, most = text_lengths(words, self.encoder.pad_idx)[:, None], self.encoder.max_len
         places = torch.arange(words.shape[1], device=words.device)
         mask = places < lengths
         if most is not None: mask = mask & (places >= lengths - most)
@@ -231,11 +233,9 @@ class NextWord(Module):
     def __init__(self, model): # of `get_language_model`
         self.reader, self.head = model
     def forward(self, words): # texts × words, int64, padded at the end
-        last = SentenceEncoder.lengths(self, words).clamp(min=1) - 1
+        last = text_lengths(words, self.reader.pad_token).clamp(min=1) - 1
         read = self.reader.step(words)[0]
         return self.head.decoder(read[torch.arange(words.shape[0], device=words.device), last])
-    @property
-    def pad_idx(self): return self.reader.pad_token
 
 def in_graph(model): # of `get_language_model` or `get_text_classifier`
     "The same net as one graph: a document in, scores out."
