@@ -194,8 +194,8 @@ def vision_learner(dls,                       # `DataLoaders` of pictures
     "A learner for pictures: a body from `arch`, a new head, layer groups, normalised data."
     meta, n_out = arch_meta(arch), n_out or get_c(dls)
     model = create_vision_model(arch, n_out, n_in, pretrained, weights, **kwargs)
-    return _around(dls, model, meta, normalize, pretrained, splitter, n_in, loss_func=loss_func, opt_func=opt_func, lr=lr,
-                   cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
+    return _around(dls, model, meta, normalize, pretrained, splitter, n_in, loss_func=loss_func, opt_func=opt_func,
+                   lr=lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
                    train_bn=train_bn, moms=moms, precision=precision, threads=threads, device=device)
 
 def _around(dls, model, meta, normalize, pretrained, splitter, n_in, **kwargs):

@@ -214,6 +214,6 @@ def unet_learner(dls,                     # `DataLoaders` of pictures with masks
     "A learner that answers for every pixel: a U-Net on a body from `arch`."
     meta, n_out = arch_meta(arch), n_out or get_c(dls)
     model = create_unet_model(arch, n_out, None, pretrained, weights, n_in=n_in, **{**(config or {}), **kwargs})
-    return _around(dls, model, meta, normalize, pretrained, splitter, n_in, loss_func=loss_func, opt_func=opt_func, lr=lr,
-                   cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
+    return _around(dls, model, meta, normalize, pretrained, splitter, n_in, loss_func=loss_func, opt_func=opt_func,
+                   lr=lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, wd_bn_bias=wd_bn_bias,
                    train_bn=train_bn, moms=moms, precision=precision, threads=threads, device=device)
