@@ -680,6 +680,17 @@ def test_kills(server, home): kill_and_go_on(server, home, 5, 0)
 def test_more_kills(server, home): kill_and_go_on(server, home, 60 * many, 1)
 
 
+def test_killed_when_all_was_done(server, home, monkeypatch):
+    "Between the last rename and the tidying: the set is whole, and the next call removes what is left beside it."
+    def leave(dest): (dest.parent/f'.{dest.name[:50]}.abcdefgh.part'/'old0').mkdir(parents=True); return dest
+    leave(untar_data(f'{server.web}/all_is_well/set.tgz'))
+    untar_data(f'{server.web}/all_is_well/set.tgz')
+    monkeypatch.setenv('COURSE_LIB_DATA', 'sample')
+    leave(untar_data(URLs.ADULT_SAMPLE).parent)
+    untar_data(URLs.ADULT_SAMPLE)
+    assert not list(home.rglob('*.part'))
+
+
 def test_what_is_being_made_is_never_swept(tmp_path):
     "Twenty threads make the same folder and sweep all the time; nobody loses what he is at."
     def one(i):

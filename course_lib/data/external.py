@@ -962,7 +962,10 @@ def _unpacked_before(d, mirrored):
     except OSError: return []
     return sorted(found, key=lambda o: o.stat().st_mtime, reverse=True)
 
-def _ready(folder): return folder.is_dir() and any(folder.iterdir())
+def _ready(folder):
+    "Is it there? What a program left that was killed just after it had made it, goes."
+    sweep(folder.parent, folder.name)
+    return folder.is_dir() and any(folder.iterdir())
 
 def _on_mirror(d, mirrored, timeout, total, anew=False):
     "The mirror's entry for `d` (a dict), the folder where it was unpacked if the mirror is away, or None."

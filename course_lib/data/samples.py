@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from .external import cache_home, new_folder, one_at_a_time
+from .external import cache_home, new_folder, one_at_a_time, sweep
 
 # %% ../../nbs/library/data/samples.ipynb #2b6cb223
 _generators = {}                                      # name -> (function, version, folder name)
@@ -106,6 +106,7 @@ def make_sample(name:str,           # a generator: see `sample_names()`
         return dest
     key = hashlib.sha256(json.dumps([name, version, args], sort_keys=True, default=str).encode()).hexdigest()[:8]
     kept = cache_home()/'sample'/f'{name}-{key}'
+    sweep(kept.parent, kept.name) # a program killed just after it had made it leaves its folder
     if not kept.exists():
         with one_at_a_time(kept.name, kept):
             if not kept.exists():
