@@ -15,7 +15,7 @@ spec = dict(
                   accuracy=dict(text='characters guessed', better='high', quality=True),
                   train_seconds=dict(text='seconds of training', better='low'),
                   seconds=dict(text='seconds, whole command with page', better='low')),
-    ratios=[], rounds=1, threads=2, data='real')
+    ratios=[], rounds=1, threads=1, data='real')
 
 
 def told(args, *more):

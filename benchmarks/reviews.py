@@ -16,7 +16,7 @@ spec = dict(
                   entropy=dict(text='entropy of the source, nats a token', better='low', quality=True),
                   lm_accuracy=dict(text='next word right', better='high', quality=True),
                   seconds=dict(text='seconds, whole command', better='low')),
-    ratios=[], rounds=1, threads=2, data='real')
+    ratios=[], rounds=1, threads=1, data='real')
 
 
 def told(args, *more):

@@ -16,6 +16,7 @@ from .interpret import *
 from .learner import *
 from .models.awdlstm import *
 from .models.core import *
+from .rules import *
 from .store import *
 
 # %% ../../nbs/library/text/all.ipynb #266123b8
