@@ -67,9 +67,13 @@ def _texts(a):
     cut, *number = a['tfms'][0]
     if [cut['$new'], *(t['$new'] for t in number)] != ['Tokenizer', 'Numericalize']: raise _stranger(cut['$new'])
     vocab, t = list(from_config(number[0]).vocab), cut['args']
+    cols = _plain(t['text_cols'])
+    cols = cols if isinstance(cols, list) else [] if cols is None else [cols]
+    mark = len(cols) > 1 if t['mark_fields'] is None else t['mark_fields']
+    told = dict(t['tok']['args'], by=t['tok']['$new'], rules=[r.get('$ref') for r in t['rules']], mark=mark,
+                columns=[o for o in cols if isinstance(o, str)])
     how = dict(vocab=vocab, unknown=vocab.index('xxunk'), max_len=a.get('max_len'),
-               pad=vocab.index('xxpad') if a.get('pad_idx') is None else a['pad_idx'],
-               tokens=dict(by=t['tok']['$new'], **t['tok']['args'], rules=[r.get('$ref') for r in t['rules']]))
+               pad=vocab.index('xxpad') if a.get('pad_idx') is None else a['pad_idx'], tokens=told)
     return 'texts', ['words'], how
 
 def _prepared(a):
@@ -260,7 +264,7 @@ def to_onnx(learn,  # a trained `Learner`
             prepared:bool=False, # leave all preparation to the caller: inputs are those of a batch
             size=None, # (height, width) of pictures, where the learner has no `Resize`
            )->Path:
-    "Write the net for ONNX Runtime, and beside it the note and `onnx_reader.py`; checked before it is there."
+    "Write the net for ONNX Runtime, and beside it the note and what reads it (`onnx_reader.py`); checked before."
     file = _place(file, '.onnx')
     try: import onnxruntime, onnxscript # noqa: F401
     except ImportError as e: raise ImportError(f'{e.name} is missing: pip install "course_lib[onnx]"') from None
@@ -277,7 +281,7 @@ def to_onnx(learn,  # a trained `Learner`
         session = OnnxModel(made).session
         def answer(*xs): return session.run(None, dict(zip(note['inputs'], [x.numpy() for x in xs])))[0]
         _compare(graph, note, learn, answer, 'ONNX Runtime')
-        (file.parent/'onnx_reader.py').write_text(_reader(), encoding='utf-8')
+        for name, text in _reader(note['kind']).items(): (file.parent/name).write_text(text, encoding='utf-8')
         return _move(made, file, note)
 
 # %% ../nbs/library/deploy.ipynb #db06957e
@@ -317,15 +321,18 @@ def _why(learn, e):
     said = ' '.join(str(e).split())[:300]
     return f'{name} cannot be written as one graph of arithmetic: {said}. learn.export can store it'
 
-def _reader():
-    "The reader as a file that stands alone and can be run."
-    text = Path(onnx_reader.__file__).read_text(encoding='utf-8')
-    return text + ("\n\nif __name__ == '__main__':\n    import sys\n"
-                   "    if len(sys.argv) < 3: sys.exit('python onnx_reader.py model.onnx FILE…: pictures or a .csv')\n"
-                   "    model, items = OnnxModel(sys.argv[1]), sys.argv[2:]\n"
-                   "    if items[0].endswith('.csv'):\n        import csv\n"
-                   "        items = list(csv.DictReader(open(items[0], encoding='utf-8')))\n"
-                   "    for answer in model.predict(items): print(json.dumps(answer, default=lambda a: a.tolist()))\n")
+def _reader(kind):
+    "The reader as a file that stands alone and can be run; for texts, another that cuts them."
+    reader = Path(onnx_reader.__file__)
+    end = ("\n\nif __name__ == '__main__':\n    import sys\n"
+           "    if len(sys.argv) < 3: sys.exit('python onnx_reader.py model.onnx FILE…: pictures, texts, or a .csv')\n"
+           "    model, items = OnnxModel(sys.argv[1]), sys.argv[2:]\n"
+           "    if items[0].endswith('.csv'):\n        import csv\n"
+           "        items = list(csv.DictReader(open(items[0], encoding='utf-8')))\n"
+           "    elif model.note['kind'] == 'texts': items = [open(o, encoding='utf-8').read() for o in items]\n"
+           "    for answer in model.predict(items): print(json.dumps(answer, default=lambda a: a.tolist()))\n")
+    more = dict() if kind != 'texts' else {'text_rules.py': (reader.parent/'text'/'rules.py').read_text(encoding='utf-8')}
+    return {reader.name: reader.read_text(encoding='utf-8') + end} | more
 
 def _move(made, file, note):
     made.with_suffix('.json').write_text(json.dumps(note), encoding='utf-8')
