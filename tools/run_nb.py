@@ -14,9 +14,9 @@ import warnings
 
 from nbs import root
 
-preload = ['torch', 'pandas', 'matplotlib.pyplot', 'IPython', 'nbdev.test', 'fastcore.test', 'sklearn.decomposition', 'sklearn.ensemble',
-           'sklearn.linear_model', 'pyarrow.parquet', 'course_lib.vision.all', 'course_lib.tabular.all', 'course_lib.text.all',
-           'course_lib.collab']
+preload = ['torch', 'torch._dynamo', 'pandas', 'matplotlib.pyplot', 'IPython', 'nbdev.test', 'fastcore.test', 'sklearn.decomposition',
+           'sklearn.ensemble', 'sklearn.linear_model', 'pyarrow.parquet', 'course_lib.vision.all', 'course_lib.tabular.all',
+           'course_lib.text.all', 'course_lib.collab']   # torch's first optimizer imports torch._dynamo: seconds, in every notebook
 method = 'spawn' if sys.platform == 'win32' else 'forkserver'
 
 
