@@ -3707,6 +3707,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'course_lib.learner._each_once': ('library/learner.html#_each_once', 'course_lib/learner.py'),
                                     'course_lib.learner._first_alone': ('library/learner.html#_first_alone', 'course_lib/learner.py'),
                                     'course_lib.learner._fixed': ('library/learner.html#_fixed', 'course_lib/learner.py'),
+                                    'course_lib.learner._is_at': ('library/learner.html#_is_at', 'course_lib/learner.py'),
                                     'course_lib.learner._is_range': ('library/learner.html#_is_range', 'course_lib/learner.py'),
                                     'course_lib.learner._known_order': ('library/learner.html#_known_order', 'course_lib/learner.py'),
                                     'course_lib.learner._lacks': ('library/learner.html#_lacks', 'course_lib/learner.py'),

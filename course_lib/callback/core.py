@@ -90,14 +90,14 @@ class TrainLoop:
         for f in self._calls[self.training][event]: f()
 
 # %% ../../nbs/library/callback/core.ipynb #23d2928e
-def _listens(cb, event, training):
-    return cb.run and hasattr(cb, event) and (event not in batch_events or (cb.run_train if training else cb.run_valid))
+def _listens(cb, event, training): return event not in batch_events or (cb.run_train if training else cb.run_valid)
 
 @patch
 def _compile(self:TrainLoop):
     cbs = self._cbs.sorted('order')
     for cb in cbs: cb.learn = self # it may have been on board of another one since
-    self._calls = [{e: [getattr(cb, e) for cb in cbs if _listens(cb, e, training)] for e in events}
+    heard = {e: [(cb, getattr(cb, e)) for cb in cbs if cb.run and hasattr(cb, e)] for e in events}
+    self._calls = [{e: [f for cb, f in fs if _listens(cb, e, training)] for e, fs in heard.items()}
                    for training in (False, True)]
 
 @patch
