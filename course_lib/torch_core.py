@@ -8,10 +8,11 @@ __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurab
            'TensorPoint', 'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory',
            'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed',
            'in_one_process', 'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images',
-           'Module', 'params']
+           'Module', 'params', 'doors']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
-import copy, functools, inspect, math, random, typing
+import copy, functools, importlib, inspect, math, random, typing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -525,3 +526,18 @@ class Module(nn.Module):
 def params(m)->list: # a module
     "All parameters of `m`."
     return list(m.parameters())
+
+# %% ../nbs/library/torch_core.ipynb #9dba54c0
+def doors(module:str,   # `__name__` of the module that gets the door
+          **names       # module, with `__` for its dots -> names that live there, with blanks between them
+         )->Callable:   # what to call `__getattr__` in that module
+    "A door from a module to names that live elsewhere in the library."
+    home = {n: f"course_lib.{where.replace('__', '.')}" for where, ns in names.items() for n in ns.split()}
+    def get(name):
+        if name not in home: raise AttributeError(f'module {module!r} has no attribute {name!r}')
+        return getattr(importlib.import_module(home[name]), name)
+    return get
+
+# %% ../nbs/library/torch_core.ipynb #96d60c01
+__getattr__ = doors(__name__, layers='apply_init flatten_check init_default norm_bias_params trainable_params',
+                    callback__progress='master_bar progress_bar', distributed='num_distrib rank_distrib')

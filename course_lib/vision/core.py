@@ -25,7 +25,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..data.external import _Download, beside, sweep
 from ..data.transforms import get_image_files
-from ..torch_core import TensorImage, TensorImageBW, TensorMask, mask_look, register, show_image, to_np
+from course_lib.torch_core import (TensorImage, TensorImageBW, TensorMask, doors, mask_look, register, show_image,
+    to_np)
 
 # %% ../../nbs/library/vision/core.ipynb #4108111e
 def _unreadable(name, why):
@@ -506,3 +507,9 @@ def download_images(dest,             # folder to save in
     failed = L((url, why) for url, why in zip(urls, reasons) if why)
     if failed: print(f'{len(failed)} of {len(urls)} pictures could not be downloaded, first: {": ".join(failed[0])}')
     return failed
+
+# %% ../../nbs/library/vision/core.ipynb #66b84995
+__getattr__ = doors(__name__, torch_core='TensorBBox TensorPoint',
+                    data__transforms='ToTensor',
+                    vision__data='PointScaler',
+                    vision__boxes='get_annotations')
