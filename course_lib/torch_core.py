@@ -539,5 +539,5 @@ def doors(module:str,   # `__name__` of the module that gets the door
     return get
 
 # %% ../nbs/library/torch_core.ipynb #96d60c01
-__getattr__ = doors(__name__, layers='apply_init flatten_check init_default norm_bias_params trainable_params',
-                    callback__progress='master_bar progress_bar', distributed='num_distrib rank_distrib')
+__getattr__ = doors(__name__, layers='apply_init init_default', metrics='flatten_check',
+                    learner='norm_bias_params trainable_params', callback__progress='master_bar progress_bar', distributed='num_distrib rank_distrib')

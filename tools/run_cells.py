@@ -124,6 +124,7 @@ def run_cell(code, space, name, limit):
 def run_notebook(path, names, edits, skip=(), limit=60, total=900):
     "Run the cells of one notebook here: a dict for each. States: pass, fail, follows (from a failed cell), skipped, timeout."
     sys.modules['__main__'] = types.ModuleType('__main__')   # what cells define can be pickled, as in a notebook
+    sys.path.insert(0, '')                                   # modules that lie beside it are found
     space = sys.modules['__main__'].__dict__
     builtins.display = lambda *o, **k: [render(x) for x in o] and None
     space['get_ipython'] = lambda: None
