@@ -5660,6 +5660,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                              'course_lib/torch_core.py'),
                                        'course_lib.torch_core.TensorBase.__deepcopy__': ( 'library/torch_core.html#tensorbase.__deepcopy__',
                                                                                           'course_lib/torch_core.py'),
+                                       'course_lib.torch_core.TensorBase.__new__': ( 'library/torch_core.html#tensorbase.__new__',
+                                                                                     'course_lib/torch_core.py'),
                                        'course_lib.torch_core.TensorCategory': ( 'library/torch_core.html#tensorcategory',
                                                                                  'course_lib/torch_core.py'),
                                        'course_lib.torch_core.TensorCategory.squeeze': ( 'library/torch_core.html#tensorcategory.squeeze',

@@ -267,8 +267,8 @@ class SEModule(Module):
                  reduction:int,           # so many times fewer inside, rounded up to a multiple of 8
                  act_cls:type=nn.ReLU):   # activation of the small net
         inner = -(ch // reduction // -8) * 8
-        self.factors = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(ch, inner, 1), act_cls(), nn.Conv2d(inner, ch, 1),
-                                     nn.Sigmoid())
+        self.factors = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(ch, inner, 1), act_cls(),
+                                     nn.Conv2d(inner, ch, 1), nn.Sigmoid())
     def forward(self, x): return x * self.factors(x)
 
 # %% ../nbs/library/layers.ipynb #ec2e9c7f
@@ -339,5 +339,6 @@ def SEResNeXtBlock(expansion:int, ni:int, nf:int, # as for `ResBlock`
     return ResBlock(expansion, ni, nf, groups=groups, reduction=reduction, nh2=nf * base_width // 64 * groups, **kwargs)
 
 # %% ../nbs/library/layers.ipynb #584a4dd5
-_losses = 'NoneReduce CrossEntropyLossFlat BCEWithLogitsLossFlat BCELossFlat MSELossFlat L1LossFlat LabelSmoothingCrossEntropy'
+_losses = '''NoneReduce CrossEntropyLossFlat BCEWithLogitsLossFlat BCELossFlat MSELossFlat L1LossFlat
+    LabelSmoothingCrossEntropy'''
 __getattr__ = doors(__name__, losses=_losses, vision__unet='PixelShuffle_ICNR icnr_init')

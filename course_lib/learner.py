@@ -687,4 +687,5 @@ def eval(self:Learner):
 
 # %% ../nbs/library/learner.ipynb #131b2e33
 __getattr__ = doors(__name__, metrics='AvgLoss AvgMetric AvgSmoothLoss Metric',
-                    callback__core='CancelBackwardException CancelBatchException CancelEpochException CancelFitException CancelStepException CancelTrainException')
+                    callback__core='''CancelBackwardException CancelBatchException CancelEpochException
+                        CancelFitException CancelStepException CancelTrainException''')

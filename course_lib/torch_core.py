@@ -274,6 +274,10 @@ def recipe(f=None,           # a function that builds an object
 class TensorBase(torch.Tensor):
     "A tensor with a meaning; operations on it give plain tensors, at the speed of plain tensors."
     __torch_function__ = torch._C._disabled_torch_function_impl
+    def __new__(cls, *args, **facts): # numbers; what else is known becomes attributes
+        self = super().__new__(cls, *args)
+        self.__dict__.update(facts)
+        return self
     def __deepcopy__(self, memo):
         if id(self) not in memo:
             new = copy.deepcopy(self.detach().as_subclass(torch.Tensor), memo).as_subclass(type(self))
@@ -305,9 +309,9 @@ class TensorPoint(TensorBase):
     "Points (x, y), scaled to [-1, 1] over the picture's width and height."
     _sides = 2
     @classmethod
-    def create(cls, o, img_size=None): # numbers; the size of the picture is not needed
+    def create(cls, o, img_size=None): # numbers; the size of the picture, if you want to keep it
         "Places in pixels, one a row."
-        return cls(tensor(o).float().view(-1, cls._sides))
+        return cls(tensor(o).float().view(-1, cls._sides), img_size=img_size)
     def show(self, ctx=None, **kwargs):
         if 'figsize' in kwargs: kwargs.pop('figsize')
         ctx.scatter(self[:, 0], self[:, 1], **{'s': 10, 'marker': '.', 'c': 'r', **kwargs})
@@ -540,4 +544,5 @@ def doors(module:str,   # `__name__` of the module that gets the door
 
 # %% ../nbs/library/torch_core.ipynb #96d60c01
 __getattr__ = doors(__name__, layers='apply_init init_default', metrics='flatten_check',
-                    learner='norm_bias_params trainable_params', callback__progress='master_bar progress_bar', distributed='num_distrib rank_distrib')
+                    learner='norm_bias_params trainable_params', callback__progress='master_bar progress_bar',
+                    distributed='num_distrib rank_distrib')

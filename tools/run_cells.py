@@ -291,9 +291,9 @@ def totals(rows):
     return runs
 
 
-measures = dict(notebooks=dict(text='notebooks', better='high'), cells=dict(text='cells run', better='high'),
+measures = dict(notebooks=dict(text='notebooks', better='high', quality=True), cells=dict(text='cells run', better='high', quality=True),
                 passed=dict(text='cells that pass', better='high', quality=True),
-                passed_in_fastai=dict(text='cells that pass in fastai', better='high'),
+                passed_in_fastai=dict(text='cells that pass in fastai', better='high', quality=True),
                 of_these=dict(text='of these, cells that pass here', better='high', quality=True),
                 share=dict(text='share that passes', better='high', quality=True),
                 share_of_fastai=dict(text='share of what passes in fastai', better='high', quality=True),
@@ -364,7 +364,7 @@ def main():
     for run in totals(rows): print(run['side'], run['values'])
     if args.out:
         if args.add and args.out.exists(): rows = merged(rows_of(json.loads(args.out.read_text(encoding='utf-8'))), rows)
-        args.out.write_text(json.dumps(record(rows, 'make compat NBS="…"', args.peers), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+        args.out.write_text(json.dumps(record(rows, 'make compat NBS="…"' + ' PEERS=--peers' * args.peers, args.peers), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__': main()

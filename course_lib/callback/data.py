@@ -43,7 +43,9 @@ class PartialDL(DataLoader):
     partial_n = None # all
     @property
     def n(self): return min(self.partial_n or math.inf, len(self.dataset))
-    def get_idxs(self): return super().get_idxs() if self.partial_n is None else torch.randperm(len(self.dataset))[:self.n]
+    def get_idxs(self):
+        if self.partial_n is None: return super().get_idxs()
+        return torch.randperm(len(self.dataset))[:self.n]
 
 @patch
 def partial_dataloaders(self:TfmdLists,

@@ -296,6 +296,8 @@ class DataLoaders:
     def valid_ds(self): return self.valid.dataset
     @property
     def device(self): return getattr(self.loaders[0], 'device', None)
+    @device.setter
+    def device(self, device): self.to(device)
     def to(self, device=None):
         "Send the batches of every loader to `device`."
         for dl in self.loaders:

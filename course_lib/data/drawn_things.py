@@ -70,7 +70,8 @@ def _write_boxes(file, pictures): # of (file name, picture, names, boxes), as CO
         boxes += [dict(id=len(boxes) + k, image_id=i, category_id=six.index(name) + 1,
                        bbox=[a, b, round(c - a, 1), round(d - b, 1)])
                   for k, (name, (a, b, c, d)) in enumerate(zip(names, found))]
-    images = [dict(id=i, file_name=name, width=im.width, height=im.height) for i, (name, im, _, _) in enumerate(pictures)]
+    images = [dict(id=i, file_name=name, width=im.width, height=im.height)
+              for i, (name, im, _, _) in enumerate(pictures)]
     kinds = [dict(id=i + 1, name=name, supercategory='thing') for i, name in enumerate(six)]
     file.write_text(json.dumps(dict(images=images, annotations=boxes, categories=kinds)))
 
@@ -91,7 +92,7 @@ def coco_tiny(dest:Path,    # folder to fill: train/*.jpg and train.json
 
 # %% ../../nbs/library/data/drawn_things.ipynb #be74ad98
 @register_sample('pascal_2007', version=2)
-def pascal_2007(dest:Path,     # folder to fill: train/*.jpg, train.csv, train.json, valid.json; the same for test, without labels in its table
+def pascal_2007(dest:Path,     # folder to fill: train/*.jpg, train.csv, train.json, valid.json; test/ and its files
                 seed:int=42,   # the same seed gives the same files
                 n_train:int=240, # pictures with labels, a quarter of them for validation
                 n_test:int=20, # pictures without

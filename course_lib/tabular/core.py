@@ -388,7 +388,7 @@ def new_empty(self:TabularPandas): # a `TabularPandas`
 __getattr__ = doors(__name__, tabular__data='TabDataLoader')
 
 @patch
-def dataloaders(self:TabularPandas, *args, **kwargs): # as for the method of this name in `tabular.data`, which is loaded now
+def dataloaders(self:TabularPandas, *args, **kwargs): # as for `tabular.data`, which is loaded now and takes over
     "Loaders for the training and validation rows."
     importlib.import_module('course_lib.tabular.data')
     return self.dataloaders(*args, **kwargs)

@@ -78,24 +78,32 @@ def _xresnet(name, expansion, layers, block=ResBlock, **fixed):
     build.__doc__ = f'An `XResNet` with {layers} blocks.'
     return register_arch(name, cut=-4, split=xresnet_split, stats=imagenet_stats)(build)
 
-_small, _middle, _large, _huge = [2, 2, 2, 2], [3, 4, 6, 3], [3, 4, 23, 3], [3, 8, 36, 3] # blocks in each group
+# blocks in each group
+_small, _middle, _large, _huge = [2, 2, 2, 2], [3, 4, 6, 3], [3, 4, 23, 3], [3, 8, 36, 3]
 _deep, _deeper, _flat = [1, 1], [1, 1, 1, 1], [2, 2, 1, 1, 1, 1, 1, 1]
 xresnet18, xresnet34 = _xresnet('xresnet18', 1, _small), _xresnet('xresnet34', 1, _middle)
 xresnet50, xresnet101 = _xresnet('xresnet50', 4, _middle), _xresnet('xresnet101', 4, _large)
 xresnet152 = _xresnet('xresnet152', 4, _huge)
-xresnet18_deep, xresnet18_deeper = _xresnet('xresnet18_deep', 1, _small + _deep), _xresnet('xresnet18_deeper', 1, _flat)
-xresnet34_deep, xresnet34_deeper = _xresnet('xresnet34_deep', 1, _middle + _deep), _xresnet('xresnet34_deeper', 1, _middle + _deeper)
-xresnet50_deep, xresnet50_deeper = _xresnet('xresnet50_deep', 4, _middle + _deep), _xresnet('xresnet50_deeper', 4, _middle + _deeper)
+xresnet18_deep = _xresnet('xresnet18_deep', 1, _small + _deep)
+xresnet18_deeper = _xresnet('xresnet18_deeper', 1, _flat)
+xresnet34_deep = _xresnet('xresnet34_deep', 1, _middle + _deep)
+xresnet34_deeper = _xresnet('xresnet34_deeper', 1, _middle + _deeper)
+xresnet50_deep = _xresnet('xresnet50_deep', 4, _middle + _deep)
+xresnet50_deeper = _xresnet('xresnet50_deeper', 4, _middle + _deeper)
 
 # %% ../../../nbs/library/vision/models/xresnet.ipynb #4ad8594a
 _next, _plain = dict(block=SEResNeXtBlock), dict(block=SEResNeXtBlock, reduction=0)
 xresnext18, xresnext34 = _xresnet('xresnext18', 1, _small, **_plain), _xresnet('xresnext34', 1, _middle, **_plain)
 xresnext50, xresnext101 = _xresnet('xresnext50', 4, _middle, **_plain), _xresnet('xresnext101', 4, _large, **_plain)
-xse_resnet18, xse_resnet34 = _xresnet('xse_resnet18', 1, _small, SEBlock), _xresnet('xse_resnet34', 1, _middle, SEBlock)
-xse_resnet50, xse_resnet101 = _xresnet('xse_resnet50', 4, _middle, SEBlock), _xresnet('xse_resnet101', 4, _large, SEBlock)
+xse_resnet18 = _xresnet('xse_resnet18', 1, _small, SEBlock)
+xse_resnet34 = _xresnet('xse_resnet34', 1, _middle, SEBlock)
+xse_resnet50 = _xresnet('xse_resnet50', 4, _middle, SEBlock)
+xse_resnet101 = _xresnet('xse_resnet101', 4, _large, SEBlock)
 xse_resnet152 = _xresnet('xse_resnet152', 4, _huge, SEBlock)
-xse_resnext18, xse_resnext34 = _xresnet('xse_resnext18', 1, _small, **_next), _xresnet('xse_resnext34', 1, _middle, **_next)
-xse_resnext50, xse_resnext101 = _xresnet('xse_resnext50', 4, _middle, **_next), _xresnet('xse_resnext101', 4, _large, **_next)
+xse_resnext18 = _xresnet('xse_resnext18', 1, _small, **_next)
+xse_resnext34 = _xresnet('xse_resnext34', 1, _middle, **_next)
+xse_resnext50 = _xresnet('xse_resnext50', 4, _middle, **_next)
+xse_resnext101 = _xresnet('xse_resnext101', 4, _large, **_next)
 xse_resnext18_deep = _xresnet('xse_resnext18_deep', 1, _small + _deep, **_next)
 xse_resnext34_deep = _xresnet('xse_resnext34_deep', 1, _middle + _deep, **_next)
 xse_resnext50_deep = _xresnet('xse_resnext50_deep', 4, _middle + _deep, **_next)
