@@ -6,14 +6,14 @@
 __all__ = ['NormType', 'PoolType', 'Lambda', 'Flatten', 'sequential', 'flatten_model', 'has_params', 'in_channels',
            'init_default', 'apply_init', 'trunc_normal_', 'Embedding', 'BatchNorm', 'InstanceNorm', 'ConvLayer',
            'AdaptiveConcatPool2d', 'PoolFlatten', 'LinBnDrop', 'sigmoid_range', 'SigmoidRange', 'Mish', 'SequentialEx',
-           'MergeLayer', 'SelfAttention', 'ResBlock']
+           'MergeLayer', 'SelfAttention', 'SEModule', 'TimeDistributed', 'ResBlock', 'SEBlock', 'SEResNeXtBlock']
 
 # %% ../nbs/library/layers.ipynb #a3b04061
 import enum
 from collections.abc import Callable, Sequence
 import torch
 from torch import nn
-from .torch_core import Module, params
+from .torch_core import Module, doors, params
 
 # %% ../nbs/library/layers.ipynb #009adb41
 class Lambda(Module):
@@ -260,6 +260,29 @@ class SelfAttention(Module):
         like = torch.bmm(self.query(flat).transpose(1, 2), self.key(flat)).softmax(1)
         return (self.gamma * torch.bmm(self.value(flat), like) + flat).view_as(x)
 
+# %% ../nbs/library/layers.ipynb #bf5fc3b7
+class SEModule(Module):
+    "Each channel times a factor between 0 and 1 that a small net finds from the means of all."
+    def __init__(self, ch:int,            # channels
+                 reduction:int,           # so many times fewer inside, rounded up to a multiple of 8
+                 act_cls:type=nn.ReLU):   # activation of the small net
+        inner = -(ch // reduction // -8) * 8
+        self.factors = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(ch, inner, 1), act_cls(),
+                                     nn.Conv2d(inner, ch, 1), nn.Sigmoid())
+    def forward(self, x): return x * self.factors(x)
+
+# %% ../nbs/library/layers.ipynb #ec2e9c7f
+class TimeDistributed(Module):
+    "A module for each step of a sequence: its input has one axis more, after the batch."
+    def __init__(self, module:nn.Module, # takes bs first
+                 tdim:int=1):            # the axis of time
+        self.module, self.tdim = module, tdim
+    def forward(self, *xs, **kwargs):
+        "`xs`: bs×steps×…; all of them go to the module together."
+        xs = [x.transpose(1, self.tdim) for x in xs]
+        out = self.module(*(x.reshape(-1, *x.shape[2:]) for x in xs), **kwargs)
+        return out.reshape(*xs[0].shape[:2], *out.shape[1:]).transpose(1, self.tdim)
+
 # %% ../nbs/library/layers.ipynb #991578e6
 PoolType = type('PoolType', (), dict(Avg='Avg', Max='Max', Cat='Cat', __doc__='Names for `PoolFlatten`.'))
 
@@ -270,22 +293,27 @@ class ResBlock(Module):
     def __init__(self, expansion:int, # channels out are `nf` times this
                  ni:int, nf:int,      # channels in and out, in units of `expansion`
                  stride:int=1,        # 2 halves the picture
-                 groups:int=1,        # of the middle convolution (ResNeXt)
+                 groups:int=1,        # of the middle convolution (the first of two)
                  sa:bool=False,       # with `SelfAttention` at the end of the path
                  norm_type:NormType=NormType.Batch, # see `ConvLayer`
                  act_cls:type=nn.ReLU, # activation
                  ndim:int=2,          # 1 for sequences, 2 for pictures
                  ks:int=3,            # side of the kernels
                  pool_first:bool=True, # in the short cut, shrink before the channels change
+                 nh1:int=None, nh2:int=None, # channels before and after the middle convolution (default: nf)
+                 reduction:int=None,  # with `SEModule` at the end of the path, so many times narrower inside
                  **kwargs):           # for `ConvLayer`
         zero = {NormType.Batch: NormType.BatchZero, NormType.Instance: NormType.InstanceZero}.get(norm_type, norm_type)
+        nh2 = nh2 or nf
+        nh1 = nh1 or nh2
         ni, out = ni * expansion, nf * expansion
         conv = lambda a, b, k, **kw: ConvLayer(a, b, k, ndim=ndim, **{**kwargs, **kw})
         first, last = dict(norm_type=norm_type, act_cls=act_cls), dict(norm_type=zero, act_cls=None)
-        path = [conv(ni, nf, ks, stride=stride, groups=groups, **first), conv(nf, out, ks, groups=groups, **last)] \
+        path = [conv(ni, nh2, ks, stride=stride, groups=groups, **first), conv(nh2, out, ks, **last)] \
             if expansion == 1 else \
-            [conv(ni, nf, 1, **first), conv(nf, nf, ks, stride=stride, groups=groups, **first),
-             conv(nf, out, 1, **last)]
+            [conv(ni, nh1, 1, **first), conv(nh1, nh2, ks, stride=stride, groups=groups, **first),
+             conv(nh2, out, 1, **last)]
+        if reduction: path.append(SEModule(out, reduction))
         if sa: path.append(SelfAttention(out))
         self.convpath = nn.Sequential(*path)
         short = [conv(ni, out, 1, norm_type=norm_type, act_cls=None)] if ni != out else []
@@ -293,3 +321,24 @@ class ResBlock(Module):
         self.idpath = nn.Sequential(*short)
         self.act = act_cls(inplace=True) if act_cls is nn.ReLU else act_cls()
     def forward(self, x): return self.act(self.convpath(x) + self.idpath(x))
+
+def SEBlock(expansion:int, ni:int, nf:int, # as for `ResBlock`
+            reduction:int=16,              # see `SEModule`
+            **kwargs                       # for `ResBlock`
+           )->ResBlock:
+    "A block of SENet-154: wide inside, its channels weighed at the end."
+    return ResBlock(expansion, ni, nf, reduction=reduction, nh1=nf * 2, nh2=nf * expansion, **kwargs)
+
+def SEResNeXtBlock(expansion:int, ni:int, nf:int, # as for `ResBlock`
+                   groups:int=32,                 # of the middle convolution
+                   reduction:int=16,              # see `SEModule`; 0: without
+                   base_width:int=4,              # channels of each group where nf is 64
+                   **kwargs                       # for `ResBlock`
+                  )->ResBlock:
+    "A block of ResNeXt: many narrow groups side by side, their channels weighed at the end."
+    return ResBlock(expansion, ni, nf, groups=groups, reduction=reduction, nh2=nf * base_width // 64 * groups, **kwargs)
+
+# %% ../nbs/library/layers.ipynb #584a4dd5
+_losses = '''NoneReduce CrossEntropyLossFlat BCEWithLogitsLossFlat BCELossFlat MSELossFlat L1LossFlat
+    LabelSmoothingCrossEntropy'''
+__getattr__ = doors(__name__, losses=_losses, vision__unet='PixelShuffle_ICNR icnr_init')

@@ -30,7 +30,7 @@ from .learner_show import Summary # summary and show_results
 from .losses import about_classes, looks_activated, meaning_of
 from .metrics import accuracy, mk_metric # the first because imports name it from here
 from .optimizer import Adam, get_hypers, set_hypers
-from .torch_core import default_device, map_tensors, register, retag, to_cpu
+from .torch_core import default_device, doors, map_tensors, register, retag, to_cpu
 from .transform import Pipeline
 
 
@@ -689,3 +689,8 @@ def state_dict(self:Learner):
 def eval(self:Learner):
     "Let the model answer instead of learning."
     return self.model.eval()
+
+# %% ../nbs/library/learner.ipynb #131b2e33
+__getattr__ = doors(__name__, metrics='AvgLoss AvgMetric AvgSmoothLoss Metric',
+                    callback__core='''CancelBackwardException CancelBatchException CancelEpochException
+                        CancelFitException CancelStepException CancelTrainException''')

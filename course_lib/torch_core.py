@@ -8,10 +8,11 @@ __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurab
            'TensorPoint', 'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory',
            'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed',
            'in_one_process', 'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images',
-           'Module', 'params']
+           'Module', 'params', 'doors']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
-import copy, functools, inspect, math, random, typing
+import copy, functools, importlib, inspect, math, random, typing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,10 @@ def recipe(f=None,           # a function that builds an object
 class TensorBase(torch.Tensor):
     "A tensor with a meaning; operations on it give plain tensors, at the speed of plain tensors."
     __torch_function__ = torch._C._disabled_torch_function_impl
+    def __new__(cls, *args, **facts): # numbers; what else is known becomes attributes
+        self = super().__new__(cls, *args)
+        self.__dict__.update(facts)
+        return self
     def __deepcopy__(self, memo):
         if id(self) not in memo:
             new = copy.deepcopy(self.detach().as_subclass(torch.Tensor), memo).as_subclass(type(self))
@@ -304,9 +309,9 @@ class TensorPoint(TensorBase):
     "Points (x, y), scaled to [-1, 1] over the picture's width and height."
     _sides = 2
     @classmethod
-    def create(cls, o, img_size=None): # numbers; the size of the picture is not needed
+    def create(cls, o, img_size=None): # numbers; the size of the picture, if you want to keep it
         "Places in pixels, one a row."
-        return cls(tensor(o).float().view(-1, cls._sides))
+        return cls(tensor(o).float().view(-1, cls._sides), img_size=img_size)
     def show(self, ctx=None, **kwargs):
         if 'figsize' in kwargs: kwargs.pop('figsize')
         ctx.scatter(self[:, 0], self[:, 1], **{'s': 10, 'marker': '.', 'c': 'r', **kwargs})
@@ -525,3 +530,19 @@ class Module(nn.Module):
 def params(m)->list: # a module
     "All parameters of `m`."
     return list(m.parameters())
+
+# %% ../nbs/library/torch_core.ipynb #9dba54c0
+def doors(module:str,   # `__name__` of the module that gets the door
+          **names       # module, with `__` for its dots -> names that live there, with blanks between them
+         )->Callable:   # what to call `__getattr__` in that module
+    "A door from a module to names that live elsewhere in the library."
+    home = {n: f"course_lib.{where.replace('__', '.')}" for where, ns in names.items() for n in ns.split()}
+    def get(name):
+        if name not in home: raise AttributeError(f'module {module!r} has no attribute {name!r}')
+        return getattr(importlib.import_module(home[name]), name)
+    return get
+
+# %% ../nbs/library/torch_core.ipynb #96d60c01
+__getattr__ = doors(__name__, layers='apply_init init_default', metrics='flatten_check',
+                    learner='norm_bias_params trainable_params', callback__progress='master_bar progress_bar',
+                    distributed='num_distrib rank_distrib')

@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+import types
 
 import pytest
 import run_cells
@@ -70,3 +71,25 @@ def test_whose_fault_it_is():
 def test_wrong_names():
     done = subprocess.run([sys.executable, root/'tools'/'run_cells.py', 'no_such.ipynb'], capture_output=True, text=True)
     assert done.returncode == 2 and 'no such notebook: no_such.ipynb' in done.stderr
+
+
+def test_rows_are_replaced_one_by_one():
+    row = lambda group, name, n: dict(notebook=name, group=group, values=dict(cells=n))
+    old = [row('strangers', 'a', 1), row('course', 'b', 2), row('course', 'a', 3)]
+    kept = run_cells.rows_of(dict(notebooks=[dict(notebook=r['notebook'], group=r['group'], **r['values']) for r in old]))
+    assert kept == old
+    assert run_cells.merged(kept, [row('course', 'b', 9)]) == [row('course', 'a', 3), row('course', 'b', 9), row('strangers', 'a', 1)]
+
+
+def test_what_fastai_did_is_kept(tmp_path, monkeypatch):
+    "Until the notebook, or what is said about it in the edits, changes."
+    calls, file, edits = [], tmp_path/'one.ipynb', tmp_path/'edits.json'
+    monkeypatch.setattr(run_cells, 'in_a_process', lambda *args: calls.append(args) or [dict(cell=0, state='pass')])
+    monkeypatch.setattr(run_cells, 'folders_of', lambda path: '{}')
+    args = types.SimpleNamespace(kept=tmp_path/'kept', edits=edits, limit=9, total=9)
+    def run(source, **rules):
+        write(file, source)
+        edits.write_text(json.dumps(rules))
+        return run_cells.in_fastai(file, 'python', args), len(calls)
+    cells = [dict(cell=0, state='pass')]
+    assert [run('1'), run('1'), run('1', other={}), run('2'), run('2', one=dict(skip=[3]))] == [(cells, n) for n in (1, 1, 1, 2, 3)]

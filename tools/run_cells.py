@@ -3,7 +3,8 @@
 Each notebook's code cells run one by one in one namespace, in a process and a folder of their own, with `fastai` in the import lines turned
 into `course_lib` (`fastbook` into `course_lib.book`). Shell lines and magics are left out, epochs are cut to one, each cell has a time limit,
 and a failing cell does not stop the next one. `--peers` runs the same cells in fastai itself, where .venv-peers has it (`make bench` makes it),
-on the same drawn data: what fails there too is no fault of ours. Notebooks are grouped by the folder that they lie in.
+on the same drawn data: what fails there too is no fault of ours. Notebooks are grouped by the folder that they lie in. `--kept FOLDER` keeps
+what fastai did and does not run it again while notebook, edits and limits stay; `--add` replaces rows of the result file and leaves the others.
 
 An edits file (--edits) makes other notebooks short: {"*": [[pattern, replacement], …], "stem of a notebook": {"edits": […], "skip": [cells],
 "before": "code that puts files into the notebook's folder", "stubs": ["modules of others that are not installed: they answer to anything"]}}.
@@ -11,6 +12,7 @@ An edits file (--edits) makes other notebooks short: {"*": [[pattern, replacemen
 import argparse
 import ast
 import builtins
+import hashlib
 import importlib.machinery
 import importlib.util
 import io
@@ -21,7 +23,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 import types
 import warnings
@@ -95,12 +96,12 @@ def render(value):
 
 
 def run_cell(code, space, name, limit):
-    "(seconds, error or '', where it was raised); the time limit is of this process, so that a busy machine fails no cell."
+    "(seconds, error or '', where it was raised); both are processor time, workers' included, so that a busy machine fails no cell."
     import linecache
     linecache.cache[name] = (len(code), None, [o + '\n' for o in code.split('\n')], name)
     def stop(*_): raise CellTimeout(f'more than {limit} s')
     timers = (signal.SIGPROF, signal.ITIMER_PROF, limit), (signal.SIGALRM, signal.ITIMER_REAL, 4 * limit)
-    start, error, where = time.time(), '', ''
+    start, error, where = sum(os.times()[:4]), '', ''
     for sig, timer, secs in timers: signal.signal(sig, stop), signal.setitimer(timer, secs)
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -115,7 +116,7 @@ def run_cell(code, space, name, limit):
         where = ' < '.join(f'{Path(f.filename).name}:{f.lineno} {f.name}' for f in reversed(frames[-4:]))
     finally:
         for sig, timer, _ in timers: signal.setitimer(timer, 0), signal.signal(sig, signal.SIG_IGN)
-    return time.time() - start, error, where
+    return sum(os.times()[:4]) - start, error, where
 
 
 # ---------------------------------------------------------------- a notebook
@@ -123,13 +124,14 @@ def run_cell(code, space, name, limit):
 def run_notebook(path, names, edits, skip=(), limit=60, total=900):
     "Run the cells of one notebook here: a dict for each. States: pass, fail, follows (from a failed cell), skipped, timeout."
     sys.modules['__main__'] = types.ModuleType('__main__')   # what cells define can be pickled, as in a notebook
+    sys.path.insert(0, '')                                   # modules that lie beside it are found
     space = sys.modules['__main__'].__dict__
     builtins.display = lambda *o, **k: [render(x) for x in o] and None
     space['get_ipython'] = lambda: None
-    done, lost, star, start = [], {}, None, time.time()
+    done, lost, star, start = [], {}, None, sum(os.times()[:4])
     for i, src in enumerate(read_cells(path)):
         code = None if i in skip else plain_python(src)
-        if not code or time.time() - start > total:
+        if not code or sum(os.times()[:4]) - start > total:
             done.append(dict(cell=i, state='not run' if code else 'skipped'))
             continue
         code = renamed(code, names)
@@ -144,7 +146,8 @@ def run_notebook(path, names, edits, skip=(), limit=60, total=900):
         if state == 'fail' and star is None and 'import *' in code: star = i
         if because is not None: state = 'follows'
         first = next((o.strip() for o in code.split('\n') if o.strip() and not o.strip().startswith('#')), '')
-        done.append(dict(cell=i, state=state, seconds=round(secs, 1), error=error[:400], because=because, where=where, line=first[:90]))
+        done.append(dict(cell=i, state=state, seconds=round(secs, 1), error=error[:400], because=because, where=where, line=first[:90],
+                         imports='import' in code))
         if 'matplotlib.pyplot' in sys.modules: sys.modules['matplotlib.pyplot'].close('all')
     return done
 
@@ -230,6 +233,19 @@ def in_a_process(path, python, names, before, args, env):
         return [dict(cell=-1, state='fail', error=(done.stderr or 'the process died')[-400:], because=None, where='', line='', seconds=0)]
 
 
+def in_fastai(path, python, args):
+    "The same in fastai; with --kept from an earlier run, if nothing that it depends on has changed."
+    rules = json.loads(args.edits.read_text()) if args.edits else {}
+    what = [path.read_text(encoding='utf-8'), rules.get('*'), rules.get('stubs'), rules.get(path.stem), shorter, for_fastai, args.limit, args.total]
+    kept = args.kept and args.kept/f'{path.stem}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}.json'
+    if kept and kept.exists(): return json.loads(kept.read_text())
+    cells = in_a_process(path, python, [], for_fastai, args, environment(COMPAT_FOLDERS=folders_of(path), PYTHONPATH=''))
+    if kept:
+        args.kept.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(cells))
+    return cells
+
+
 # ---------------------------------------------------------------- many notebooks
 
 def verdicts(cells, theirs):
@@ -242,11 +258,13 @@ def verdicts(cells, theirs):
 def row_of(path, cells, theirs):
     "One line of the table, as numbers."
     ran = [c for c in cells if c['state'] != 'skipped']
-    values = dict(cells=len(ran), passed=sum(c['state'] == 'pass' for c in ran), seconds=sum(c.get('seconds', 0) for c in ran))
-    if theirs is not None:
-        there = {c['cell'] for c in theirs if c['state'] == 'pass'}
-        values |= dict(passed_in_fastai=len(there), of_these=sum(c['cell'] in there and c['state'] == 'pass' for c in ran),
-                       seconds_in_fastai=sum(c.get('seconds', 0) for c in theirs))
+    values = dict(cells=len(ran), passed=sum(c['state'] == 'pass' for c in ran))
+    if theirs is None: values |= dict(seconds=sum(c.get('seconds', 0) for c in ran))
+    else:
+        there = {c['cell']: c for c in theirs if c['state'] == 'pass'}
+        both = [c for c in ran if c['cell'] in there and c['state'] == 'pass']
+        timed = [(c['seconds'], there[c['cell']]['seconds']) for c in both if not c['imports']] # theirs have fastai loaded from the start
+        values |= dict(passed_in_fastai=len(there), of_these=len(both), seconds=sum(a for a, _ in timed), seconds_in_fastai=sum(b for _, b in timed))
     return dict(notebook=path.stem, group=path.parent.name, values=values, misses=verdicts(cells, theirs))
 
 
@@ -273,13 +291,14 @@ def totals(rows):
     return runs
 
 
-measures = dict(notebooks=dict(text='notebooks', better='high'), cells=dict(text='cells run', better='high'),
+measures = dict(notebooks=dict(text='notebooks', better='high', quality=True), cells=dict(text='cells run', better='high', quality=True),
                 passed=dict(text='cells that pass', better='high', quality=True),
-                passed_in_fastai=dict(text='cells that pass in fastai', better='high'),
+                passed_in_fastai=dict(text='cells that pass in fastai', better='high', quality=True),
                 of_these=dict(text='of these, cells that pass here', better='high', quality=True),
                 share=dict(text='share that passes', better='high', quality=True),
                 share_of_fastai=dict(text='share of what passes in fastai', better='high', quality=True),
-                seconds=dict(text='seconds', better='low'), seconds_in_fastai=dict(text='seconds in fastai', better='low'))
+                seconds=dict(text='seconds of processor time, in cells that pass and import nothing', better='low'),
+                seconds_in_fastai=dict(text='the same in fastai', better='low'))
 
 
 def record(rows, command, peers):
@@ -303,14 +322,28 @@ def record(rows, command, peers):
     return result
 
 
+def rows_of(result):
+    "The rows that a result file was made of."
+    return [dict(notebook=o.pop('notebook'), group=o.pop('group'), values=o) for o in result['notebooks']]
+
+
+def merged(old, new):
+    "Old rows, but new ones where a notebook was run again; in the order of groups and names."
+    rows = {(r['group'], r['notebook']): r for r in [*old, *new]}
+    order = ['course', 'tutorials', 'strangers']
+    return sorted(rows.values(), key=lambda r: (order.index(r['group']) if r['group'] in order else 9, r['group'], r['notebook']))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('notebooks', nargs='*', type=Path, help='notebooks, or folders of them: a group each')
     parser.add_argument('--peers', action='store_true', help='run the same cells in fastai, too')
     parser.add_argument('--edits', type=Path, help='edits file (see above)')
     parser.add_argument('--limit', type=int, default=60, help='seconds of processor time a cell')
-    parser.add_argument('--total', type=int, default=900, help='seconds a notebook; later cells are not run')
+    parser.add_argument('--total', type=int, default=900, help='seconds of processor time a notebook; later cells are not run')
     parser.add_argument('--out', type=Path, help='write the result there, as a file of benchmarks/results')
+    parser.add_argument('--add', action='store_true', help='leave the rows of other notebooks in --out as they are')
+    parser.add_argument('--kept', type=Path, help='a folder for what fastai did, so that it need not do it again')
     parser.add_argument('--misses', type=Path, help='write all cells that do not pass there')
     parser.add_argument('--one', type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -324,13 +357,14 @@ def main():
     for path in found:
         cells = in_a_process(path, sys.executable, ours, '', args, environment())
         theirs = None
-        if args.peers: theirs = in_a_process(path, str(peer), [], for_fastai, args, environment(COMPAT_FOLDERS=folders_of(path), PYTHONPATH=''))
+        if args.peers: theirs = in_fastai(path, str(peer), args)
         rows.append(row_of(path, cells, theirs))
         show(rows[-1])
         if args.misses: args.misses.write_text(json.dumps([dict(r['values'], **r) for r in rows], indent=1))
     for run in totals(rows): print(run['side'], run['values'])
     if args.out:
-        args.out.write_text(json.dumps(record(rows, 'make compat NBS="…"', args.peers), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+        if args.add and args.out.exists(): rows = merged(rows_of(json.loads(args.out.read_text(encoding='utf-8'))), rows)
+        args.out.write_text(json.dumps(record(rows, 'make compat NBS="…"' + ' PEERS=--peers' * args.peers, args.peers), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__': main()

@@ -15,7 +15,7 @@ from inspect import GEN_CLOSED, getgeneratorstate
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
-from ..torch_core import map_tensors, to_device
+from ..torch_core import doors, map_tensors, to_device
 
 # %% ../../nbs/library/callback/core.ipynb #cb925d3e
 events = '''after_create before_fit before_epoch
@@ -426,3 +426,6 @@ def show_training_loop(self:TrainLoop):
 def grab_cbs(self:TrainLoop, cls:type)->L: # callbacks of that class
     "The callbacks of class `cls` that are on board."
     return self.cbs.filter(lambda cb: isinstance(cb, cls))
+
+# %% ../../nbs/library/callback/core.ipynb #6b91a4ad
+__getattr__ = doors(__name__, learner='GatherPredsCallback')

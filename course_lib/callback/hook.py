@@ -15,7 +15,7 @@ from torch import nn
 
 from .core import Callback
 from ..layers import flatten_model, has_params, in_channels
-from ..torch_core import map_tensors
+from ..torch_core import doors, map_tensors
 
 # %% ../../nbs/library/callback/hook.ipynb #84b0cd3c
 def _detached(o, cpu):
@@ -187,3 +187,6 @@ def _color_dim(self, idx:int, # layer
     return ax
 
 ActivationStats.plot_layer_stats, ActivationStats.color_dim = _plot_layer_stats, _color_dim
+
+# %% ../../nbs/library/callback/hook.ipynb #bd76c099
+__getattr__ = doors(__name__, learner_show='summary')

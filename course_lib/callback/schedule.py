@@ -20,6 +20,7 @@ from .core import Callback
 from ..data.external import check_place
 from ..learner import Learner, spread
 from ..learner_io import model_file
+from ..torch_core import doors
 
 # %% ../../nbs/library/callback/schedule.ipynb #5469133c
 def lerp(start:float, # value at `pos=0`
@@ -256,3 +257,6 @@ def fine_tune(self:Learner,
     base_lr /= 2
     self.unfreeze()
     self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div, **kwargs)
+
+# %% ../../nbs/library/callback/schedule.ipynb #c5da6b83
+__getattr__ = doors(__name__, callback__lr_find='LRFinder SuggestionMethod lr_find minimum slide steep valley')

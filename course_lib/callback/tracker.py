@@ -16,7 +16,7 @@ from .core import Callback, CancelFitException
 from ..data.external import check_place
 from ..learner_io import (chance, check_fit, model_file, opt_state, opt_tensors, read_tensors, refusals,
                                    set_chance, whole_file, write_tensors)
-from ..torch_core import in_one_process, set_seed
+from ..torch_core import doors, in_one_process, set_seed
 
 # %% ../../nbs/library/callback/tracker.ipynb #b8743a7b
 class TrackerCallback(Callback):
@@ -373,3 +373,6 @@ def _set_chance(tensors, note):
     except Exception as e:
         set_chance(*before)
         raise ValueError('its random state cannot be used') from e
+
+# %% ../../nbs/library/callback/tracker.ipynb #c218e148
+__getattr__ = doors(__name__, callback__progress='TerminateOnNaNCallback')

@@ -9,6 +9,7 @@ __all__ = ['GradientAccumulation', 'scale_grads', 'GradientClip']
 import warnings
 import torch
 from .core import Callback, CancelBatchException, CancelStepException
+from ..torch_core import doors
 
 # %% ../../nbs/library/callback/training.ipynb #385604f8
 class GradientAccumulation(Callback):
@@ -54,3 +55,6 @@ class GradientClip(Callback):
         if self.scaler is not None: self.scaler.unscale_(self.opt) # fp16: look at the true size
         ps = [p for g in self.opt.param_groups for p in g['params']]
         torch.nn.utils.clip_grad_norm_(ps, self.max_norm, self.norm_type)
+
+# %% ../../nbs/library/callback/training.ipynb #936c6a66
+__getattr__ = doors(__name__, callback__bn_freeze='BnFreeze set_bn_eval')

@@ -296,6 +296,8 @@ class DataLoaders:
     def valid_ds(self): return self.valid.dataset
     @property
     def device(self): return getattr(self.loaders[0], 'device', None)
+    @device.setter
+    def device(self, device): self.to(device)
     def to(self, device=None):
         "Send the batches of every loader to `device`."
         for dl in self.loaders:
@@ -352,7 +354,7 @@ def test_dl(self:DataLoaders, items, # new items: paths, pictures, texts, rows o
 # %% ../../nbs/library/data/core.ipynb #f1d11e85
 def show_any(o, ctx=None, **kwargs): # a decoded value
     "Draw or print one decoded value: with its own `show` if it has one."
-    for part in o if isinstance(o, tuple) else (o,):
+    for part in o if isinstance(o, tuple) and not hasattr(o, 'show') else (o,):
         if hasattr(part, 'show'): ctx = part.show(ctx=ctx, **kwargs)
         elif not isinstance(part, (list, torch.Tensor)): ctx = show_title(in_words(part), ctx=ctx)
     return ctx
@@ -365,7 +367,7 @@ def in_words(o # a decoded value
 
 def is_picture(o): # a decoded value
     "Is this drawn rather than written?"
-    return isinstance(o, TensorImageBase) or hasattr(o, 'show') and hasattr(o, 'convert')
+    return isinstance(o, TensorImageBase) or hasattr(o, 'show') and (hasattr(o, 'convert') or isinstance(o, tuple))
 
 def show_items(items,          # tuples of decoded values
                ctxs=None,      # axes to draw on
@@ -403,6 +405,13 @@ def show_batch(self:DataLoader, b=None,  # a batch (default: the next)
 
 # %% ../../nbs/library/data/core.ipynb #f108ec9d
 TfmdDL = DataLoader # fastai's name for a loader with transforms
+
+@patch
+def show(self:Pipeline, o, # a value as it comes out at the end
+         ctx=None,         # axis to draw on
+         **kwargs):        # for its `show`
+    "Draw or print a value, decoded as far as it needs to show itself."
+    return show_any(self.decode(o, full=False), ctx=ctx, **kwargs)
 
 @patch
 def show(self:Datasets, o, # an item

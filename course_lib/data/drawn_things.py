@@ -64,42 +64,54 @@ def _picture(rng, seed):
     names = list(map(str, rng.choice(list(things)[:6], rng.integers(1, 4), replace=False)))
     return names, *draw_things(names, seed)
 
+def _write_boxes(file, pictures): # of (file name, picture, names, boxes), as COCO's annotations are written
+    six, boxes = list(things)[:6], []
+    for i, (_, _, names, found) in enumerate(pictures):
+        boxes += [dict(id=len(boxes) + k, image_id=i, category_id=six.index(name) + 1,
+                       bbox=[a, b, round(c - a, 1), round(d - b, 1)])
+                  for k, (name, (a, b, c, d)) in enumerate(zip(names, found))]
+    images = [dict(id=i, file_name=name, width=im.width, height=im.height)
+              for i, (name, im, _, _) in enumerate(pictures)]
+    kinds = [dict(id=i + 1, name=name, supercategory='thing') for i, name in enumerate(six)]
+    file.write_text(json.dumps(dict(images=images, annotations=boxes, categories=kinds)))
+
 @register_sample('coco_tiny')
 def coco_tiny(dest:Path,    # folder to fill: train/*.jpg and train.json
               seed:int=42,  # the same seed gives the same files
               n:int=200,    # pictures
              ):
     "Things in boxes, in the files of `URLs.COCO_TINY`."
-    rng, (dest, six) = np.random.default_rng(seed), (Path(dest), list(things)[:6])
+    rng, dest, made = np.random.default_rng(seed), Path(dest), []
     (dest/'train').mkdir()
-    images, boxes = [], []
     for i in range(n):
         names, im, found = _picture(rng, [seed, i])
-        images.append(dict(id=i, file_name=f'{i:012}.jpg', width=im.width, height=im.height))
-        im.save(dest/'train'/images[-1]['file_name'], quality=88)
-        boxes += [dict(id=len(boxes) + k, image_id=i, category_id=six.index(name) + 1,
-                       bbox=[a, b, round(c - a, 1), round(d - b, 1)])
-                  for k, (name, (a, b, c, d)) in enumerate(zip(names, found))]
-    kinds = [dict(id=i + 1, name=name, supercategory='thing') for i, name in enumerate(six)]
-    (dest/'train.json').write_text(json.dumps(dict(images=images, annotations=boxes, categories=kinds)))
+        im.save(dest/'train'/f'{i:012}.jpg', quality=88)
+        made.append((f'{i:012}.jpg', im, names, found))
+    _write_boxes(dest/'train.json', made)
 
-@register_sample('pascal_2007')
-def pascal_2007(dest:Path,     # folder to fill: train/*.jpg, train.csv, test/*.jpg, test.csv
+
+# %% ../../nbs/library/data/drawn_things.ipynb #be74ad98
+@register_sample('pascal_2007', version=2)
+def pascal_2007(dest:Path,     # folder to fill: train/*.jpg, train.csv, train.json, valid.json; test/ and its files
                 seed:int=42,   # the same seed gives the same files
                 n_train:int=240, # pictures with labels, a quarter of them for validation
                 n_test:int=20, # pictures without
                ):
-    "Pictures with one to three labels each, in the files of `URLs.PASCAL_2007`."
+    "Pictures with one to three labels each, and where their things are, in the files of `URLs.PASCAL_2007`."
     rng, dest = np.random.default_rng(seed), Path(dest)
     for split, n in dict(train=n_train, test=n_test).items():
         (dest/split).mkdir()
-        rows = []
+        rows, made = [], []
         for i in range(n):
-            names, im, _ = _picture(rng, [seed, len(split), i])
+            names, im, found = _picture(rng, [seed, len(split), i])
             im.save(dest/split/f'{i:06}.jpg', quality=88)
             rows.append((f'{i:06}.jpg', ' '.join(names), i % 4 == 3) if split == 'train' else (f'{i:06}.jpg',))
+            made.append((f'{i:06}.jpg', im, names, found))
         with open(dest/f'{split}.csv', 'w', newline='') as f:
             csv.writer(f).writerows([('fname', 'labels', 'is_valid')[:len(rows[0]) if rows else 1], *rows])
+        kept = [o for i, o in enumerate(made) if split == 'test' or i % 4 != 3]
+        _write_boxes(dest/f'{split}.json', kept)
+        if split == 'train': _write_boxes(dest/'valid.json', made[3::4])
 
 # %% ../../nbs/library/data/drawn_things.ipynb #b52a1420
 _wnids = '''n01440764 n02102040 n02979186 n03000684 n03028079 n03394916 n03417042 n03425413 n03445777

@@ -470,8 +470,11 @@ def decode(self:DataLoader, b): # a batch, or its first parts
 def decode_batch(self:DataLoader, b, max_n:int=None): # a batch; how many items (default: all)
     "Items of a batch as they can be shown: transforms undone, labels named."
     b = self.decode(b)
-    n = min(len(b[0]), max_n or len(b[0]))
-    def pick(part, i): return retag(part[i], part) if isinstance(part, torch.Tensor) else part[i]
+    n = len(b[0][0] if isinstance(b[0], tuple) else b[0])
+    n = min(n, max_n or n)
+    def pick(part, i):
+        if isinstance(part, tuple): return type(part)([pick(o, i) for o in part]) # several tensors that belong together
+        return retag(part[i], part) if isinstance(part, torch.Tensor) else part[i]
     return [self.decode_item(tuple(pick(part, i) for part in b)) for i in range(n)]
 @patch
 def decode_item(self:DataLoader, item): # one item of a decoded batch

@@ -21,7 +21,7 @@ from fastcore.basics import range_of
 from fastcore.foundation import L
 
 from ..torch_core import (Category, Configurable, MultiCategory, TensorCategory, TensorImage, TensorMask,
-    TensorMultiCategory, register, tensor)
+    TensorMultiCategory, doors, register, tensor)
 from ..transform import (DisplayedTransform, InplaceTransform, ItemTransform, Pipeline, RandTransform,
     Transform, as_transform)
 
@@ -236,7 +236,7 @@ def RandomSubsetSplitter(train_sz:float, # share of all items for training
 # %% ../../nbs/library/data/transforms.ipynb #ee02521f
 def IndexSplitter(valid_idx)->Splitter: # positions kept aside
     "These positions are kept aside."
-    valid = {int(i) for i in L(valid_idx)}
+    valid = {int(i) for i in valid_idx} # a list, an array, an index
     def split(o):
         if any(i >= len(o) or i < 0 for i in valid):
             raise IndexError(f'position {max(valid)} asked for validation, but there are {len(o)} items')
@@ -565,3 +565,6 @@ class Normalize(Transform):
     def decodes(self, x:TensorImage):
         mean, std = self._stats(x)
         return x * std + mean
+
+# %% ../../nbs/library/data/transforms.ipynb #b1883d3d
+__getattr__ = doors(__name__, vision__learner='get_c')

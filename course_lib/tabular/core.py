@@ -9,6 +9,7 @@ __all__ = ['nearest_names', 'no_column', 'find_column', 'TabularPandas', 'add_da
 # %% ../../nbs/library/tabular/core.ipynb #d4b3a3f5
 import copy
 import difflib
+import importlib
 import re
 
 import numpy as np
@@ -23,6 +24,7 @@ from .procs import (Categorify, FillMissing, FillStrategy, NormalizeColumns, Tab
     _codes_of, _factorized, _fitting, _in_order, _is_categorical, _is_plain_number, _listed,
     _narrow, _seen, as_proc, cont_cat_split, df_shrink)
 from ..transform import Pipeline
+from ..torch_core import doors
 
 # %% ../../nbs/library/tabular/core.ipynb #aefda284
 _all_ = ['add_datepart', 'get_elapsed', 'make_date', 'Categorify', 'FillMissing', 'FillStrategy', 'TabularProc',
@@ -381,3 +383,12 @@ TabularPandas.means, TabularPandas.stds = _learnt('means'), _learnt('stds')
 def new_empty(self:TabularPandas): # a `TabularPandas`
     "The same steps, no rows."
     return self.iloc[:0]
+
+# %% ../../nbs/library/tabular/core.ipynb #4013d1ab
+__getattr__ = doors(__name__, tabular__data='TabDataLoader')
+
+@patch
+def dataloaders(self:TabularPandas, *args, **kwargs): # as for `tabular.data`, which is loaded now and takes over
+    "Loaders for the training and validation rows."
+    importlib.import_module('course_lib.tabular.data')
+    return self.dataloaders(*args, **kwargs)

@@ -21,7 +21,7 @@ from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Regressio
 from ..data.core import DataLoaders
 from ..data.transforms import (ColReader, ColSplitter, GrandparentSplitter, IntToFloatTensor, ItemGetter,
     RandomSplitter, RegexLabeller, ToTensor, _missing, get_image_files, parent_label, using_attr)
-from ..torch_core import TensorMask, TensorPoint, get_grid, tensor
+from ..torch_core import TensorMask, TensorPoint, doors, get_grid, tensor
 from ..transform import ItemTransform, Transform
 from .augment import _picture
 from .core import PILImage, PILMask, imagenet_stats
@@ -401,3 +401,7 @@ def _rescaled(item, f):
 def PointBlock():
     "Places in the picture, as pixel coordinates (x, y)."
     return TransformBlock(ToPoints, item_tfms=[PointScaler, ToTensor])
+
+# %% ../../nbs/library/vision/data.ipynb #7ba144cd
+__getattr__ = doors(__name__, vision__boxes='BBoxBlock BBoxLblBlock bb_pad get_annotations',
+                    torch_core='TensorBBox')

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from fastcore.basics import noop, patch
 from torch import nn
-from ..torch_core import params, recipe, register
+from ..torch_core import doors, params, recipe, register
 from ..layers import AdaptiveConcatPool2d, Flatten, LinBnDrop, SigmoidRange, apply_init
 from ..data.transforms import Normalize
 from ..learner import Learner, _alike, in_order, norm_of, with_norm
@@ -260,3 +260,7 @@ def start_from(self:Learner,
     new.weight[seen], new.bias[seen] = old.weight[rows[seen]], old.bias[rows[seen]]
     print(f'the last layer starts from rows of the old head: log loss {loss:.2f} on the training pictures')
     return rows
+
+# %% ../../nbs/library/vision/learner.ipynb #17c5ec39
+__getattr__ = doors(__name__, vision__models='TimmBody cut_model default_split has_pool_type model_meta',
+                    vision__unet='create_unet_model unet_learner')
