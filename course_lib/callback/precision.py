@@ -8,6 +8,7 @@ __all__ = ['bf16_gain', 'has_bf16', 'fast_precision', 'MixedPrecision', 'fragile
 # %% ../../nbs/library/callback/precision.ipynb #217c3637
 import json, os, platform, time
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 import torch
 import torch.nn.functional as F
@@ -112,8 +113,9 @@ class MixedPrecision(Callback):
             if not self.active: print(f'to_fp16: fp16 needs a GPU; on this CPU training runs in {self.mode}.')
         self.active = True
         if self.narrow: self.mode = 'fp32'
-        if self.mode != 'fp32':
-            self.learn.autocast = torch.autocast(kind, torch.bfloat16 if self.mode == 'bf16' else torch.float16)
+        if self.mode == 'fp32': return
+        half = torch.autocast(kind, torch.bfloat16 if self.mode == 'bf16' else torch.float16)
+        self.learn.autocast = _DepthwiseApart(self.model, half) if kind == 'cpu' else half
 
     def before_batch(self): self._watch()
     def after_pred(self):
@@ -121,6 +123,26 @@ class MixedPrecision(Callback):
         if self.mode != 'fp32': self.learn.pred = map_tensors(_full, self.learn.pred)
 
 def _full(t): return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
+
+# %% ../../nbs/library/callback/precision.ipynb #350d0142
+class _DepthwiseApart:
+    "Autocast without the convolutions in groups that learn: on a CPU their gradients are slow in bf16."
+    def __init__(self, model, autocast):
+        self.convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+        self.autocast = autocast
+
+    def __enter__(self):
+        learns = torch.is_grad_enabled()
+        self.apart = [m for m in self.convs if learns and m.weight.requires_grad and 'forward' not in vars(m)]
+        for m in self.apart: m.forward = partial(_in_float32, m.forward)
+        self.autocast.__enter__()
+
+    def __exit__(self, *error):
+        for m in self.apart: del m.forward
+        return self.autocast.__exit__(*error)
+
+def _in_float32(forward, x):
+    with torch.autocast(x.device.type, enabled=False): return forward(x.float())
 
 # %% ../../nbs/library/callback/precision.ipynb #20a1c338
 class _Watched:
