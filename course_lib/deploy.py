@@ -331,8 +331,9 @@ def _reader(kind):
            "        items = list(csv.DictReader(open(items[0], encoding='utf-8')))\n"
            "    elif model.note['kind'] == 'texts': items = [open(o, encoding='utf-8').read() for o in items]\n"
            "    for answer in model.predict(items): print(json.dumps(answer, default=lambda a: a.tolist()))\n")
-    more = dict() if kind != 'texts' else {'text_rules.py': (reader.parent/'text'/'rules.py').read_text(encoding='utf-8')}
-    return {reader.name: reader.read_text(encoding='utf-8') + end} | more
+    files = {reader.name: reader.read_text(encoding='utf-8') + end}
+    if kind == 'texts': files['text_rules.py'] = (reader.parent/'text'/'rules.py').read_text(encoding='utf-8')
+    return files
 
 def _move(made, file, note):
     made.with_suffix('.json').write_text(json.dumps(note), encoding='utf-8')
