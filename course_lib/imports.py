@@ -34,7 +34,7 @@ from fastcore.all import (AttrDict, BypassNewMeta, GetAttr, Inf, L, Self, add_pr
     nested_attr, parallel, partialler, patch, patch_to, range_of, risinstance, setify, store_attr, test_close, test_eq,
     test_eq_type, test_fail, test_ne, test_stdout, test_warns, true, tuplify, uniqueify, use_kwargs, use_kwargs_dict)
 from fastcore.xtras import load_pickle, save_pickle
-from numpy import array
+from numpy import array, ndarray
 from torch import Tensor, nn, optim
 
 # %% ../nbs/library/imports.ipynb #266123b8

@@ -314,7 +314,7 @@ def record(rows, command, peers):
     result = dict(name='compat', title="fastai's users' code", what='Notebooks written for fastai, run cell by cell with only the import lines '
                   'changed, epochs cut to one, on drawn data; a cell that follows from a failed one counts as failed.',
                   date=datetime.date.today().isoformat(), command=command, quick=False, data='generated', machine=bench.machine(), threads=1,
-                  load=round(os.getloadavg()[0], 2), seconds=round(sum(r['values']['seconds'] for r in rows)), versions=found,
+                  load=round(os.getloadavg()[0], 2), seconds=round(sum(r['values'].get('seconds', 0) for r in rows)), versions=found,
                   commit=bench.commit(), rounds=1, epochs=1, sides={r['side']: text.get(r['side'], r['side']) for r in runs},
                   measures={k: v for k, v in measures.items() if k in used}, compare=[], runs=runs,
                   notebooks=[dict(notebook=r['notebook'], group=r['group'], **r['values']) for r in rows])

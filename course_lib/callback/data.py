@@ -48,7 +48,7 @@ class PartialDL(DataLoader):
         return torch.randperm(len(self.dataset))[:self.n]
 
 @patch
-def partial_dataloaders(self:TfmdLists,
+def partial_dataloaders(self:(TfmdLists, Datasets),
                         partial_n:int, # items an epoch
                         bs:int=64,     # items a batch
                         **kwargs       # for `dataloaders`
@@ -57,8 +57,6 @@ def partial_dataloaders(self:TfmdLists,
     dls = self.dataloaders(bs=bs, dl_type=PartialDL, **kwargs)
     dls.train.partial_n = partial_n
     return dls
-
-Datasets.partial_dataloaders = TfmdLists.partial_dataloaders
 
 # %% ../../nbs/library/callback/data.ipynb #6a4d2969
 class CollectDataCallback(Callback):

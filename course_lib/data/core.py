@@ -7,6 +7,7 @@ __all__ = ['TfmdDL', 'TfmdLists', 'Datasets', 'of_several', 'DataLoaders', 'show
            'show_at', 'empty_datasets', 'empty_loaders', 'NotKept']
 
 # %% ../../nbs/library/data/core.ipynb #1a29d8da
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,23 @@ from ..torch_core import (TensorImageBase, check_config, default_device, from_co
 from ..transform import Pipeline, Transform, _through, repeats, step_of
 
 # %% ../../nbs/library/data/core.ipynb #4b3fd600
+def _reads_rows(fs): # fastai takes `attrgetter('text')` before a tokenizer of columns, which here reads rows itself
+    if len(fs) < 2 or getattr(fs[1], 'text_cols', None) is None: return False
+    return isinstance(getattr(fs[0], 'enc', None), attrgetter)
+
 class TfmdLists:
     "Items, and the transforms each goes through when it is asked for."
+    dl_type = None
     def __init__(self, items,        # list, array or DataFrame
                  tfms=None,          # transforms or functions, in order; one or a list
                  splits=None,        # positions of train and valid (default: all are training)
                  split_idx:int=None, # 0 training, 1 validation
-                 do_setup:bool=True): # let the transforms learn now
+                 do_setup:bool=True, # let the transforms learn now
+                 dl_type=None):      # kind of loader that `dataloaders` makes (default: `DataLoader`)
         self.items = items if hasattr(items, 'iloc') or isinstance(items, (L, np.ndarray)) else L(items)
         self.tfms = tfms if isinstance(tfms, Pipeline) else Pipeline(tfms)
-        self.splits = splits if splits is not None else [range(len(self.items))]
+        if hasattr(self.items, 'columns') and _reads_rows(self.tfms.fs): self.tfms.fs = self.tfms.fs[1:]
+        self.dl_type, self.splits = dl_type, splits if splits is not None else [range(len(self.items))]
         self.split_idx = self.tfms.split_idx = split_idx
         self.types = None
         if do_setup: self.setup()
@@ -112,16 +120,18 @@ def new_items(self:TfmdLists, items): # items that were not there when the trans
 # %% ../../nbs/library/data/core.ipynb #cc33c834
 class Datasets:
     "Tuples from several lists of transforms on the same items."
+    dl_type = None
     def __init__(self, items=None,  # list, array or DataFrame
                  tfms=None,         # one list of transforms for each part of the tuple
                  tls=None,          # or the `TfmdLists` themselves
                  n_inp:int=None,    # how many parts are inputs (default: all but the last)
                  splits=None,       # positions of train and valid
-                 split_idx:int=None): # 0 training, 1 validation
+                 split_idx:int=None, # 0 training, 1 validation
+                 dl_type=None):     # kind of loader that `dataloaders` makes (default: `DataLoader`)
         if tls is None: tls = [TfmdLists(items, t, splits=splits, split_idx=split_idx) for t in (tfms or [None])]
         self.tls = L(tls)
         self.n_inp = n_inp if n_inp is not None else max(1, len(self.tls) - 1)
-        self.split_idx = split_idx
+        self.split_idx, self.dl_type = split_idx, dl_type
         if splits is not None: self._check()
     def _check(self):
         "Let targets that can, complain about validation labels now rather than in the middle of training."
@@ -324,7 +334,7 @@ def _dataloaders(self, bs:int=64,          # items a batch
                  weights=None,             # draw training items with these odds, or 'balanced'
                  **kwargs)->DataLoaders:   # anything `DataLoader` takes
     "A pair of loaders for the training and the validation part."
-    dl_type, train = dl_type or DataLoader, self.subset(0)
+    dl_type, train = dl_type or self.dl_type or DataLoader, self.subset(0)
     if not len(train):
         raise ValueError(f'no training items: all {len(self)} are kept aside or left out. Check the splitter.')
     drop_last = len(train) >= bs if drop_last is None else drop_last

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['make_vocab', 'TensorText', 'LMTensorText', 'reverse_text', 'Numericalize', 'stored', 'TextLoader', 'LMDataLoader',
-           'SortedDL', 'pad_input', 'TextBlock', 'TextDataLoaders', 'empty_texts']
+           'SortedDL', 'pad_input', 'pad_input_chunk', 'TextBlock', 'TextDataLoaders', 'empty_texts']
 
 # %% ../../nbs/library/text/data.ipynb #c636bffe
 from collections import Counter
@@ -254,7 +254,7 @@ class SortedDL(TextLoader):
                  before_batch=None,  # functions of the list of items; `pad_input` is done anyway
                  **kwargs):          # anything `TextLoader` takes
         super().__init__(dataset, seq_len=seq_len, bs=bs, shuffle=shuffle,
-                         before_batch=[f for f in L(before_batch) if f is not pad_input], **kwargs)
+                         before_batch=[f for f in L(before_batch) if f not in (pad_input, pad_input_chunk)], **kwargs)
         self.max_len, self.sort_func, self.pad_idx = max_len, sort_func, pad_idx
         if pad_idx is None and self.tokens is not None and PAD not in self.numericalize.o2i: raise ValueError(
             f'the vocabulary has no {PAD!r}, and texts of different length need padding: put it in as number 1')
@@ -341,6 +341,18 @@ def pad_input(samples,            # list of tuples, texts first
         return retag(out.flip(0) if backwards else out, x)
     n = {i: max(len(s[i]) for s in samples) for i in fields}
     return [tuple(padded(i, x, n) for i, x in enumerate(s)) for s in samples]
+
+@register
+def pad_input_chunk(samples,         # list of tuples, texts first
+                    pad_idx:int=1,   # number of the padding
+                    pad_first:bool=True, # whole stretches in front, so that reading begins with a text's first word
+                    seq_len:int=72): # tokens of a stretch
+    "Fill texts up to the length of the longest by whole stretches; what is left goes behind the text."
+    n = max(len(s[0]) for s in samples)
+    def padded(x):
+        whole, rest = (x.new_full((k,), pad_idx) for k in ((n - len(x)) // seq_len * seq_len, (n - len(x)) % seq_len))
+        return retag(torch.cat([whole, x, rest] if pad_first else [x, whole, rest]), x)
+    return [(padded(s[0]), *s[1:]) for s in samples]
 
 # %% ../../nbs/library/text/data.ipynb #73a87417
 class TextBlock(TransformBlock):
