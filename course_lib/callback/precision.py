@@ -126,22 +126,22 @@ def _full(t): return t.float() if t.dtype in (torch.bfloat16, torch.float16) els
 
 # %% ../../nbs/library/callback/precision.ipynb #350d0142
 class _DepthwiseApart:
-    "Autocast without the convolutions in groups that learn: on a CPU their gradients are slow in bf16."
+    "Autocast without convolutions in groups, where a gradient goes through them: on a CPU that is slow in bf16."
     def __init__(self, model, autocast):
         self.convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
         self.autocast = autocast
 
     def __enter__(self):
-        learns = torch.is_grad_enabled()
-        self.apart = [m for m in self.convs if learns and m.weight.requires_grad and 'forward' not in vars(m)]
-        for m in self.apart: m.forward = partial(_in_float32, m.forward)
+        self.apart = [m for m in self.convs if torch.is_grad_enabled() and 'forward' not in vars(m)]
+        for m in self.apart: m.forward = partial(_in_float32, m, m.forward)
         self.autocast.__enter__()
 
     def __exit__(self, *error):
         for m in self.apart: del m.forward
         return self.autocast.__exit__(*error)
 
-def _in_float32(forward, x):
+def _in_float32(m, forward, x):
+    if not (torch.is_grad_enabled() and (x.requires_grad or m.weight.requires_grad)): return forward(x)
     with torch.autocast(x.device.type, enabled=False): return forward(x.float())
 
 # %% ../../nbs/library/callback/precision.ipynb #20a1c338
