@@ -71,7 +71,7 @@ def _texts(a):
     cols = cols if isinstance(cols, list) else [] if cols is None else [cols]
     mark = len(cols) > 1 if t['mark_fields'] is None else t['mark_fields']
     told = dict(t['tok']['args'], by=t['tok']['$new'], rules=[r.get('$ref') for r in t['rules']], mark=mark,
-                columns=[o for o in cols if isinstance(o, str)])
+                columns=cols)
     how = dict(vocab=vocab, unknown=vocab.index('xxunk'), max_len=a.get('max_len'),
                pad=vocab.index('xxpad') if a.get('pad_idx') is None else a['pad_idx'], tokens=told)
     return 'texts', ['words'], how

@@ -6,11 +6,14 @@
 __all__ = ['UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_REP', 'TK_WREP', 'TK_UP', 'TK_MAJ', 'special_tokens', 'eight_rules', 'fix_html',
            'replace_rep', 'replace_wrep', 'spec_add_spaces', 'rm_useless_spaces', 'replace_all_caps', 'replace_maj',
            'lowercase', 'apply_rules', 'replace_space', 'is_missing', 'join_fields', 'runs_of', 'around_marks',
-           'SpacyWords', 'Characters', 'tokenizers_package', 'Pieces', 'Blanks', 'text_cutter']
+           'SpacyWords', 'Characters', 'tokenizers_package', 'Pieces', 'Blanks', 'TextCutter', 'text_column', 'cell_of',
+           'text_cutter']
 
 # %% ../../nbs/library/text/rules.ipynb #06351545
 import html, re
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property, reduce
+from itertools import chain, islice
+from operator import eq
 
 # %% ../../nbs/library/text/rules.ipynb #c040f2b2
 UNK, PAD, BOS, EOS = 'xxunk', 'xxpad', 'xxbos', 'xxeos'  # unknown word; padding; begin and end of a text
@@ -194,8 +197,66 @@ class Blanks:
     def join(self, tokens): return self.split_char.join(tokens)
     def __call__(self, items): return (t.split(self.split_char) for t in items)
 
+# %% ../../nbs/library/text/rules.ipynb #3b46c310
+_repeated = re.compile(r'(\S)\1\1')
+
+class _Memo(dict):
+    "What `make` makes of a key, remembered; forgotten when there are too many."
+    def __init__(self, make, most=300_000): self.make, self.most = make, most
+    def __missing__(self, k):
+        if len(self) >= self.most: self.clear()
+        v = self[k] = self.make(k)
+        return v
+
+# %% ../../nbs/library/text/rules.ipynb #ea00ad6b
+class TextCutter:
+    "Rules and tokenizer as one function from a text to its tokens."
+    def __init__(self, tok,        # a tokenizer
+                 rules):           # functions from text to text
+        self.tok, self.rules, self.by_run = tok, list(rules), getattr(tok, 'by_run', False)
+        self.quick = self.by_run and self.rules == eight_rules
+        self.cut, self.known = _Memo(lambda run: tuple(map(replace_space, tok.run(run)))), _Memo(self._ruled)
+    def _ruled(self, run):
+        "What rules and tokenizer make of one run; None: a repetition, which may concern its neighbours."
+        if _repeated.search(run): return None
+        marked = replace_maj(replace_all_caps(run)).lower().split(' ')
+        return tuple(chain.from_iterable(map(self.cut.__getitem__, marked)))
+
+    def __call__(self, text)->list: # a text
+        "Its tokens."
+        if self.quick and (found := self._looked_up(text)) is not None: return found
+        text = apply_rules(text, self.rules)
+        runs = runs_of(text) if self.by_run else None
+        if runs is None: return [o if o == ' ' else replace_space(o) for o in next(iter(self.tok([text])))]
+        return [*chain.from_iterable(map(self.cut.__getitem__, runs))]
+
+    def _looked_up(self, text):
+        "The tokens, run by run; None if a rule has to look further than one run."
+        t = fix_html(text).strip()
+        for sign in '/#\\':
+            if sign in t:
+                if sign * 3 in t: return None
+                t = t.replace(sign, f' {sign} ')
+        runs = t.split()
+        if any(map(eq, runs, islice(runs, 1, None))): return None # the same word twice in a row, or more often
+        if ' '.join(runs) != t and (runs := runs_of(rm_useless_spaces(t).strip())) is None: return None
+        found = [*map(self.known.__getitem__, runs)]
+        return None if None in found else [BOS, *chain.from_iterable(found)]
+
 # %% ../../nbs/library/text/rules.ipynb #f37c14b4
 _kinds = dict(SpacyTokenizer=SpacyWords, CharTokenizer=Characters, SubwordTokenizer=Pieces, BaseTokenizer=Blanks)
+
+def text_column(names)->str: # of a row
+    "Which column is the text, if nobody has said it: `text`, or the only one."
+    if len(names) == 1 or 'text' in names: return 'text' if 'text' in names else names[0]
+    raise ValueError(f'a row with the columns {names}: which one is the text? Give the text itself, or name the column')
+
+def cell_of(row, col): # a row, or a table; name or position of the column
+    "What stands in that column; KeyError names those that there are."
+    names = list(row.keys())
+    if isinstance(col, int) and col not in names and col < len(names): col = names[col]
+    if col not in names: raise KeyError(f'there is no column {col!r}; the columns are {names}')
+    return row[col]
 
 def text_cutter(how:dict # by: name of the tokenizer; its settings; rules: names; columns, mark: of rows
                ):        # a function from a text, or a row, to its tokens
@@ -204,18 +265,10 @@ def text_cutter(how:dict # by: name of the tokenizer; its settings; rules: names
     strange = [o for o in how['rules'] if o not in known] + [how['by']] * (how['by'] not in _kinds)
     if strange: raise ValueError(f'{strange[0]} is not in this file: give a function from a text to its tokens')
     tok = _kinds[how['by']](**{k: v for k, v in how.items() if k in ('lang', 'special_toks', 'model', 'split_char')})
-    rules, by_run = [known[o] for o in how['rules']], getattr(tok, 'by_run', False)
-    run = lru_cache(100_000)(lambda o: tuple(map(replace_space, tok.run(o))))
-    def cut(o):
-        t = apply_rules(o if isinstance(o, str) else _text_of(o, how), rules)
-        runs = runs_of(t) if by_run else None
-        if runs is None: return [o if o == ' ' else replace_space(o) for o in next(iter(tok([t])))]
-        return [o for r in runs for o in run(r)]
-    return cut
+    cut = TextCutter(tok, [known[o] for o in how['rules']])
+    return lambda o: cut(o if isinstance(o, str) else _text_of(o, how))
 
 def _text_of(row, how):
     if is_missing(row): return ''
-    columns = how.get('columns') or (['text'] if 'text' in row else list(row) if len(row) == 1 else [])
-    if not columns: raise ValueError(f'a row with the columns {list(row)}: which one is the text?')
-    if lacks := [c for c in columns if c not in row]: raise ValueError(f'column {lacks[0]!r} is missing')
-    return join_fields([row[c] for c in columns], how.get('mark'))
+    columns = how.get('columns') or [text_column(list(row.keys()))]
+    return join_fields([cell_of(row, c) for c in columns], how.get('mark'))
