@@ -1,10 +1,15 @@
 "A lesson run twice gives the same figures and the same pictures: seeds are set, nothing depends on time."
+import importlib
+import inspect
+import pkgutil
 import re
 import shutil
 
 import pytest
 from nbs import cells, nbs, text
 from run_nb import run_apart
+
+from course_lib.data.external import URLs, untar_data
 
 lessons = [p for p in (
     '1_cats_and_dogs/01_three_lines', '4_tables_and_text/04_dropout', 'library/callback/lr_find', 'library/vision/augment',
@@ -46,3 +51,43 @@ def test_twice_alike(lesson, tmp_path):
     assert len(first) == len(second) > 3
     differ = [f'cell {a[0]}: {a[1]}\n  {a[2][:300]!r}\n  {b[2][:300]!r}' for a, b in zip(first, second) if a != b]
     assert not differ, f'{len(differ)} of {len(first)} outputs differ between two runs:\n' + '\n'.join(differ[:5])
+
+
+# Applications with data of their own, made small: every one of its ways of training for an epoch.
+small = dict(
+    adult=dict(epochs=1), backbone=dict(epochs=1), camvid=dict(epochs=1, arch='course_small', size=64),
+    cifar10=dict(epochs=1, rung='batchnorm'), dogbreeds=dict(head=1, epochs=1, more=1, size=48, larger=64),
+    dogscats=dict(head=1, epochs=1, size=48, tta=1), imdb=dict(epochs=1), movielens=dict(epochs=1),
+    nietzsche=dict(epochs=1, n_hid=32), paddy=dict(models='course_small,course_small:crop', head=1, epochs=1, size=48),
+    planet=dict(head=1, epochs=1, more=1, size=48, larger=64), rossmann=dict(epochs=1, nets=2, boost=False))
+
+
+def test_no_application_is_left_out():
+    import course_lib.apps as apps
+    found = [importlib.import_module(f'course_lib.apps.{name}') for _, name, _ in pkgutil.iter_modules(apps.__path__)]
+    trained = [m for m in found if hasattr(m, 'train') and 'data' in inspect.signature(m.train).parameters]
+    assert {m.__name__.rpartition('.')[2] for m in trained} == set(small)
+
+
+def few_reviews(folder, n=60):
+    "The first `n` of each folder of the drawn reviews."
+    whole = untar_data(URLs.IMDB)
+    for part in ('train/pos', 'train/neg', 'test/pos', 'test/neg', 'unsup'):
+        (folder/part).mkdir(parents=True)
+        for f in sorted((whole/part).glob('*.txt'))[:n]: shutil.copy(f, folder/part)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', small)
+def test_trained_twice_alike(name, tmp_path):
+    "The same seed, the same figures and the same weights, whatever the threads that read the pictures were up to."
+    train, runs = importlib.import_module(f'course_lib.apps.{name}').train, []
+    chosen = small[name] | (dict(data=few_reviews(tmp_path)) if name == 'imdb' else {})
+    for _ in range(2):
+        result = train(**chosen)
+        said = {k: v for k, v in result.metrics.items() if 'seconds' not in k}
+        runs.append((said, [o.detach().clone() for o in result.learn.model.state_dict().values()]))
+    (said, weights), (again, weights_again) = runs
+    assert said == again
+    assert all(bool((a == b).all()) for a, b in zip(weights, weights_again, strict=True))

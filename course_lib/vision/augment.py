@@ -129,7 +129,8 @@ class Resize(RandTransform):
         return tuple(s if scale == own else max(1, round(n * scale)) for s, n, own in zip(self.size, (h, w), scales))
 
     def before_call(self, b, split_idx):
-        self.place, x = (0.5, 0.5) if split_idx == 1 else tuple(torch.rand(2).tolist()), _picture(b)
+        drawn = self.random and split_idx != 1 # without chance it runs in threads, where a draw would disturb others
+        self.place, x = tuple(torch.rand(2).tolist()) if drawn else (0.5, 0.5), _picture(b)
         self.hw = self.size if x is None else self.scaled(*x.shape[-2:])
 
     def too_long(self, h, w):
