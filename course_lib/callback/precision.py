@@ -6,7 +6,7 @@
 __all__ = ['bf16_gain', 'has_bf16', 'fast_precision', 'MixedPrecision', 'fragile_convs', 'ChannelsLast', 'AutoPrecision']
 
 # %% ../../nbs/library/callback/precision.ipynb #217c3637
-import json, os, platform, time
+import json, os, platform, time, weakref
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,7 @@ class MixedPrecision(Callback):
         if self.narrow: self.mode = 'fp32'
         if self.mode == 'fp32': return
         half = torch.autocast(kind, torch.bfloat16 if self.mode == 'bf16' else torch.float16)
-        self.learn.autocast = _DepthwiseApart(self.model, half) if kind == 'cpu' else half
+        self.learn.autocast = _OnCPU(self.model, half) if kind == 'cpu' else half
 
     def before_batch(self): self._watch()
     def after_pred(self):
@@ -125,24 +125,39 @@ class MixedPrecision(Callback):
 def _full(t): return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
 
 # %% ../../nbs/library/callback/precision.ipynb #350d0142
-class _DepthwiseApart:
-    "Autocast without convolutions in groups, where a gradient goes through them: on a CPU that is slow in bf16."
+_halves = weakref.WeakKeyDictionary() # layer -> the place for its weight in bf16
+
+class _OnCPU:
+    "Autocast as CPUs like it: depthwise gradients in float32, large weights converted in memory that is kept."
     def __init__(self, model, autocast):
-        self.convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
-        self.autocast = autocast
+        self.autocast, layers = autocast, [m for m in model.modules() if type(m) in (nn.Conv2d, nn.Linear)]
+        self.apart = [m for m in layers if getattr(m, 'groups', 1) > 1]
+        self.large = [m for m in layers if m.weight.numel() > 100_000 and m.weight.dtype == torch.float32]
 
     def __enter__(self):
-        self.apart = [m for m in self.convs if torch.is_grad_enabled() and 'forward' not in vars(m)]
-        for m in self.apart: m.forward = partial(_in_float32, m, m.forward)
+        learns = torch.is_grad_enabled()
+        self.changed = [m for m in (self.apart if learns else self.large) if 'forward' not in vars(m)]
+        for m in self.changed: m.forward = partial(_in_float32, m, m.forward) if learns else _with_half(m)
         self.autocast.__enter__()
 
     def __exit__(self, *error):
-        for m in self.apart: del m.forward
+        for m in self.changed: vars(m).pop('forward', None)
         return self.autocast.__exit__(*error)
 
 def _in_float32(m, forward, x):
     if not (torch.is_grad_enabled() and (x.requires_grad or m.weight.requires_grad)): return forward(x)
     with torch.autocast(x.device.type, enabled=False): return forward(x.float())
+
+def _with_half(m):
+    "The layer's `forward` with its weight in bf16; where that does not fit (another thread, no autocast), its own."
+    own, w = m.forward, _halves.get(m)
+    if w is None or w.shape != m.weight.shape or w.stride() != m.weight.stride():
+        w = _halves[m] = torch.empty_like(m.weight, dtype=torch.bfloat16, requires_grad=False)
+    w.copy_(m.weight.detach())
+    def forward(x):
+        if torch.is_grad_enabled() or not torch.is_autocast_enabled('cpu'): return own(x)
+        return F.linear(x, w, m.bias) if isinstance(m, nn.Linear) else m._conv_forward(x, w, m.bias)
+    return forward
 
 # %% ../../nbs/library/callback/precision.ipynb #20a1c338
 class _Watched:
