@@ -165,3 +165,15 @@ def test_target_among_inputs(capsys):
     dls = loaders(people(), cat=['job', 'pay'])
     assert 'is left out there' in capsys.readouterr().out
     assert 'pay' not in list(dls.cat_names) and list(dls.y_names) == ['pay']
+
+
+def test_words_numbered_in_threads():
+    "Of a long table the columns of words are numbered side by side: row by row what each gives alone."
+    n, rng = 130_000, np.random.default_rng(0)
+    df = pd.DataFrame({c: rng.choice([*'abcdefgh'], n) for c in 'pqrs'}).assign(y=rng.choice(['no', 'yes'], n))
+    df.loc[::7, 'q'] = None
+    df['r'] = df.r.astype(object)
+    to = TabularPandas(df, [Categorify], list('pqrs'), [], 'y', splits=(range(100_000), range(100_000, n)))
+    for c in 'pqrs':
+        classes = np.array(list(to.procs.fs[0].classes[c]), dtype=object)
+        assert classes[to.items[c].to_numpy()].tolist() == df[c].astype(object).where(df[c].notna(), '#na#').tolist()

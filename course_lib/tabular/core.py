@@ -21,7 +21,7 @@ from ..data.block import CategoryBlock, RegressionBlock
 from ..data.transforms import Categorize, CategoryMap, Normalize, EncodedMultiCategorize, RegressionSetup
 from .dates import add_datepart, get_elapsed, make_date
 from .procs import (Categorify, FillMissing, FillStrategy, NormalizeColumns, Table, TabularProc,
-    _codes_of, _factorized, _fitting, _in_order, _is_categorical, _is_plain_number, _listed,
+    _all_factorized, _codes_of, _fitting, _in_order, _is_categorical, _is_plain_number, _listed,
     _narrow, _seen, as_proc, cont_cat_split, df_shrink)
 from ..transform import Pipeline
 from ..torch_core import doors
@@ -207,9 +207,11 @@ class TabularPandas(Table):
         cats = set(self.cat_names) if any(isinstance(p, Categorify) for p in self.procs.fs) else set()
         cats |= {names[0] for t, names in self.targets if type(t) is Categorize}
         conts, cols = set(self.cont_names) if self.reduce_memory else (), {}
+        words = {n: col for n, col in df.items() if n in cats and not _is_categorical(col)}
+        found = dict(zip(words, _all_factorized(list(words.values()))))
         for n, col in df.items():
-            if n in cats and not _is_categorical(col):
-                codes, self.coded[n] = _factorized(col)
+            if n in found:
+                codes, self.coded[n] = found[n]
                 col = codes.astype(np.min_scalar_type(-1 - len(self.coded[n])), copy=False)
             elif n in conts and _is_plain_number(col.dtype):
                 col = (x := col.to_numpy()).astype(_fitting(x), copy=False)
