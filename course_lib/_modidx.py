@@ -1449,6 +1449,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                   'course_lib/callback/tracker.py'),
                                              'course_lib.callback.tracker.TrackerCallback.since': ( 'library/callback/tracker.html#trackercallback.since',
                                                                                                     'course_lib/callback/tracker.py'),
+                                             'course_lib.callback.tracker._data_kept': ( 'library/callback/tracker.html#_data_kept',
+                                                                                         'course_lib/callback/tracker.py'),
                                              'course_lib.callback.tracker._has_tensors': ( 'library/callback/tracker.html#_has_tensors',
                                                                                            'course_lib/callback/tracker.py'),
                                              'course_lib.callback.tracker._held': ( 'library/callback/tracker.html#_held',

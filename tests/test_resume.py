@@ -175,6 +175,28 @@ def test_rows_that_are_looked_up(tmp_path):
     assert all(torch.equal(p, q) for p, q in zip(straight.model.parameters(), resumed.model.parameters()))
 
 
+@pytest.mark.parametrize('batches', [None, 2])
+def test_pictures_that_take_turns(batches, tmp_path):
+    "A data set that remembers which side of a picture it showed last."
+    from course_lib.data.block import DataLoaders
+    from course_lib.data.load import DataLoader as Loader
+    from course_lib.vision.fast_net import MovingPictures
+    def go(*cbs, seed=3):
+        set_seed(seed)
+        x, y = torch.randn(60, 3, 8, 8), torch.randint(0, 3, (60,))
+        if seed != 3: x, y = asked
+        moving = MovingPictures(x, y, 1)
+        dls = DataLoaders(Loader(moving, 8, shuffle=True), Loader(MovingPictures(x, y, 0), 60), path=tmp_path)
+        learn = Learner(dls, nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3)), nn.CrossEntropyLoss(), lr=.01, cbs=cbs)
+        with learn.no_bar(), learn.no_logging(): learn.fit(5)
+        return learn, (x, y)
+    straight, asked = go(*([CheckpointCallback('a', every_batches=batches)] if batches else []))
+    with pytest.raises(SystemExit): go(CheckpointCallback(every_batches=batches), Kill(3, 5))
+    resumed, _ = go(CheckpointCallback(every_batches=batches, resume=True), seed=9)
+    assert all(torch.equal(p, q) for p, q in zip(straight.model.parameters(), resumed.model.parameters()))
+    assert torch.equal(straight.dls.train.dataset.mirrored, resumed.dls.train.dataset.mirrored)
+
+
 def test_another_model_is_refused_before_anything_is_loaded(tmp_path):
     with pytest.raises(SystemExit): run(tmp_path, CheckpointCallback(), Kill(2, 1))
     def other(*cbs):

@@ -7,7 +7,7 @@ __all__ = ['TrackerCallback', 'SaveModelCallback', 'EarlyStoppingCallback', 'Red
            'snapshot', 'restore']
 
 # %% ../../nbs/library/callback/tracker.ipynb #56379a8c
-import operator, os, shutil
+import copy, operator, os, shutil
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
@@ -180,6 +180,7 @@ class CheckpointCallback(Callback):
     def before_train(self):
         learn, middle = self.learn, self._middle
         if middle is None and not self.every_batches: return
+        self.began = _data_kept(learn) # a resumed epoch asks for its first batches once more
         start = middle[1]['iter'] if middle else 0
         self.seed = middle[1]['seed'] if middle else in_one_process(lambda: int(torch.randint(2**31, ())))
         mine = self.seed + int(os.environ.get('RANK', 0)) # several processes draw different things
@@ -216,7 +217,7 @@ def _mark(learn):
 # %% ../../nbs/library/callback/tracker.ipynb #b047992a
 @patch
 def _save(self:CheckpointCallback, seed=None):
-    tensors, note = snapshot(self.learn, seed)
+    tensors, note = snapshot(self.learn, seed, None if seed is None else self.began)
     in_one_process(self._write, tensors, {**note, 'kind': 'checkpoint', 'n_fit': self.n_fit})
 
 @patch
@@ -298,7 +299,13 @@ def _unnoted(v, tensors):
     if '$tuple' in v: return tuple(_unnoted(v['$tuple'], tensors))
     return {k: _unnoted(o, tensors) for k, o in v['$dict']}
 
-def snapshot(learn, seed:int=None # in the middle of an epoch: where its batches' random numbers started
+def _data_kept(learn):
+    "What the training data keep from epoch to epoch, as their class declares in `kept`: name -> value."
+    data = getattr(getattr(learn.dls, 'train', None), 'dataset', None)
+    return {k: copy.deepcopy(getattr(data, k)) for k in getattr(type(data), 'kept', ())}
+
+def snapshot(learn, seed:int=None, # in the middle of an epoch: where its batches' random numbers started
+             began:dict=None       # … and what the training data kept at that time
             )->tuple: # (name -> tensor, note)
     "Everything that decides how training goes on after this epoch, or after this batch."
     opt, opt_note = opt_tensors(learn.opt)
@@ -308,6 +315,7 @@ def snapshot(learn, seed:int=None # in the middle of an epoch: where its batches
            for name, cb in _keepers(learn).items()}
     note = {'opt': opt_note, 'chance': dice_note, 'epoch': learn.epoch + 1, 'n_epoch': learn.n_epoch,
             'train_iter': learn.train_iter, 'cbs': cbs,
+            'data': _noted(_data_kept(learn) if began is None else began, 'data', tensors),
             'scaler': learn.scaler.state_dict() if learn.scaler is not None else None}
     if seed is not None:
         held = _noted(_held(learn.model), 'held', tensors)
@@ -346,14 +354,18 @@ def restore(learn, tensors:dict, note:dict, # as `snapshot` gave them
     state = opt_state(learn.opt, part('opt.'), note['opt'])
     grads = [(ps[int(name[5:])], g) for name, g in part('grad.').items()]
     cbs = _kept_values(learn, tensors, note['cbs'], say)
+    data, now = _unnoted(note.get('data', {'$dict': []}), tensors), _data_kept(learn)
     odd = not 0 <= note['epoch'] <= learn.n_epoch or note['train_iter'] < 0 or note.get('iter', 0) < 0
-    if odd or any(p.shape != g.shape for p, g in grads):
+    shapes = [(p.shape, g.shape) for p, g in grads] + [(v.shape, getattr(data.get(k, v), 'shape', None))
+                                                      for k, v in now.items() if isinstance(v, torch.Tensor)]
+    if odd or any(a != b for a, b in shapes):
         raise ValueError('the checkpoint is of another run')
     _set_chance(tensors, note['chance']) # from here on, nothing can be refused
     learn.model.load_state_dict(weights)
     learn.opt.load_state_dict(state)
     for p, g in grads: p.grad = g.to(p.device)
     if note['scaler'] and learn.scaler is not None: learn.scaler.load_state_dict(note['scaler'])
+    for k in now.keys() & data.keys(): setattr(learn.dls.train.dataset, k, data[k])
     for cb, values in cbs:
         for k, v in values.items(): setattr(cb, k, v)
         cb('after_restore')

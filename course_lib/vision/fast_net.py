@@ -75,6 +75,7 @@ def fast_net(num_classes:int=10,          # scores that come out
 # %% ../../nbs/library/vision/fast_net.ipynb #891472e3
 class MovingPictures(TensorDataset):
     "Pictures in memory, shifted by chance and mirrored every second time that they are asked for."
+    kept = 'mirrored', # a checkpoint has it
     def __init__(self, x,          # pictures: (n, c, h, w)
                  y,                # targets
                  shift:int=2,      # pixels at most, in each direction
