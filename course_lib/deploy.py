@@ -77,10 +77,16 @@ def _texts(a):
     return 'texts', ['words'], how
 
 def _prepared(a):
-    "Rows of a recipe: only where its preparation leaves the columns as they are."
-    asked = [n for n in ('dates', 'numbers', 'words', 'logs') if _plain(a['prepare']['args'][n])]
-    if asked: raise _stranger(f'the preparation of {asked[0]}')
-    return _rows(a['table']['args'])
+    "Raw rows of a recipe, and what it does to their columns."
+    kind, inputs, how = _rows(a['table']['args'])
+    p = from_config(a['prepare'])
+    kinds = {} if p.types is None else p.types.columns
+    if p.numbers: raise _stranger(f'numbers written as text in column {p.numbers[0]!r}')
+    zoned = next((n for n in p.dates if kinds.get(n, {}).get('zone')), None)
+    if zoned is not None: raise _stranger(f'the time zone of column {zoned!r}')
+    truths = [n for n, _ in how['cats'] if kinds.get(n, {}).get('kind') == 'yes/no']
+    raw = dict(dates=p.dates, logs=p.logs, truths=truths, words=p.words)
+    return kind, inputs, dict(how, raw=raw) if any(raw.values()) else how
 
 def _plain(v): return v['$tuple'] if isinstance(v, dict) else v
 
