@@ -193,6 +193,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'course_lib/apps/pictures.py'),
                                           'course_lib.apps.pictures.check_positive': ( 'library/apps/pictures.html#check_positive',
                                                                                        'course_lib/apps/pictures.py'),
+                                          'course_lib.apps.pictures.keep_examples': ( 'library/apps/pictures.html#keep_examples',
+                                                                                      'course_lib/apps/pictures.py'),
                                           'course_lib.apps.pictures.picture_steps': ( 'library/apps/pictures.html#picture_steps',
                                                                                       'course_lib/apps/pictures.py'),
                                           'course_lib.apps.pictures.weights_here': ( 'library/apps/pictures.html#weights_here',

@@ -74,7 +74,7 @@ def test_train_predict(photos, tmp_path):
     assert facts['settings']['epochs'] == 1 and facts['settings']['seed'] == 0
     page = (tmp_path/facts['files']['page']).read_text(encoding='utf-8')
     assert page.count('<img alt="') >= 5 and 'alt=""' not in page and '<script' not in page and 'http' not in page
-    assert sorted(p.name for p in (tmp_path/'mine').iterdir()) == ['figures', 'model.pkl', 'report.html']
+    assert sorted(p.name for p in (tmp_path/'mine').iterdir()) == ['examples', 'figures', 'model.pkl', 'report.html']
 
     again, _, _ = run('train', 'dogscats', '--data', photos, '--out', 'again', *tiny, cwd=tmp_path)
     assert {k: last_json(again)[k] for k in facts['metrics']} == {k: facts[k] for k in facts['metrics']}
@@ -231,7 +231,7 @@ def test_paddy(tmp_path):
     assert (status, err) == (0, ''), err
     facts = last_json(out)
     assert {'commonest label', 'efficientnet_lite0 alone', 'efficientnet_lite0:crop alone'} <= set(facts['baselines'])
-    assert sorted(p.name for p in (tmp_path/'mine').iterdir()) == ['member_1.pkl', 'member_2.pkl', 'model.pkl', 'report.html']
+    assert sorted(p.name for p in (tmp_path/'mine').iterdir()) == ['examples', 'member_1.pkl', 'member_2.pkl', 'model.pkl', 'report.html']
     lines = [o.split(',') for o in (tmp_path/'sent.csv').read_text().split()]
     assert lines[0] == ['image_id', 'label'] and [o[0] for o in lines[1:]] == [f'20000{i}.jpg' for i in range(1, 5)]
     out, err, status = run('predict', 'mine/model.pkl', 'rice/test_images/200001.jpg', '--json', cwd=tmp_path)

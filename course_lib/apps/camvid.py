@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from .pictures import check_counts, check_positive, weights_here
+from .pictures import check_counts, check_positive, keep_examples, weights_here
 from .recipe import Result, check_files, data_folder
 from .report import Page, figure_of
 from ..data.block import DataBlock
@@ -173,7 +173,8 @@ def _write(result, out, interp, each):
     page = page.add_figure(worst, 'The three pictures with the largest losses: true masks left, predicted ones right.')
     page = page.add_heading('Settings').add_table([result.settings])
     learn.path = out
-    result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')))
+    result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')),
+                         examples=str(keep_examples(learn.dls.valid.items, out)))
 
 # %% ../../nbs/library/apps/camvid.ipynb #742f4e85
 def paints_masks(model:str # a file

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from .pictures import check_counts, check_positive, picture_steps, weights_here
+from .pictures import check_counts, check_positive, keep_examples, picture_steps, weights_here
 from .recipe import Result, check_files, data_folder, majority_share, submit_test
 from .report import Page, figure_of
 from ..data.block import CategoryBlock
@@ -195,9 +195,9 @@ def _judged(learn, result, start, path, submit, out):
         files = [path/'train'/f'{i}.jpg' for i in valid.id]
         file = submit_test(learn, path, submit, files, tta=tta, change=lambda p: soften(p, t))
         result.files['submission'] = str(file)
-    return result if out is None else _written(result, Path(out))
+    return result if out is None else _written(result, Path(out), path)
 
-def _written(result, out):
+def _written(result, out, path):
     "Model and page of a run."
     learn, interp = result.learn, ClassificationInterpretation.from_learner(result.learn)
     out.mkdir(parents=True, exist_ok=True)
@@ -212,4 +212,6 @@ def _written(result, out):
     page = page.add_figure(losses, 'The six pictures with the largest losses.', 'Prediction, truth, loss, probability.')
     page, learn.path = page.add_heading('Settings').add_table([result.settings]), out
     result.files |= dict(model=str(learn.export('model.pkl')), page=str(page.save(out/'report.html')))
+    shown = keep_examples([path/'train'/f'{i}.jpg' for i in learn.dls.valid.items.id], out)
+    result.files['examples'] = str(shown)
     return result

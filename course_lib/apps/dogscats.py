@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from .pictures import check_counts, check_positive, picture_steps
+from .pictures import check_counts, check_positive, keep_examples, picture_steps
 from .recipe import Result, check_files, data_folder, majority_share, submit_test
 from .report import Page, figure_of, png_bytes
 from ..data.external import URLs
@@ -148,5 +148,6 @@ def write_run(result:Result,  # what was trained
     (out/'figures').mkdir(exist_ok=True)
     for name, (fig, *_) in drawn.items(): (out/'figures'/f'{name}.png').write_bytes(png_bytes(fig))
     page = report(result, drawn).save(out/'report.html')
-    result.files |= dict(model=str(model), page=str(page))
+    shown = keep_examples(result.learn.dls.valid.items, out)
+    result.files |= dict(model=str(model), page=str(page), examples=str(shown))
     return result

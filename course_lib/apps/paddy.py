@@ -8,7 +8,7 @@ __all__ = ['lesson', 'read_paddy', 'member_of', 'paddy_loaders', 'paddy_baseline
 # %% ../../nbs/library/apps/paddy.ipynb #9452de65
 import time
 from pathlib import Path
-from .pictures import check_counts, check_positive, picture_steps, weights_here
+from .pictures import check_counts, check_positive, keep_examples, picture_steps, weights_here
 from .recipe import Result, as_sample, asked_form, check_files, data_folder, read_sample, unlabelled
 from .report import Page
 from ..callback.training import GradientAccumulation
@@ -195,5 +195,6 @@ def _written(result, learners, members, out):
     for i, learn in enumerate(learners):
         learn.path = out
         result.files[f'member {i + 1}'] = str(learn.export(f'member_{i + 1}.pkl'))
-    result.files |= dict(model=str(result.learn.export('model.pkl')), page=str(page.save(out/'report.html')))
+    result.files |= dict(model=str(result.learn.export('model.pkl')), page=str(page.save(out/'report.html')),
+                         examples=str(keep_examples(learners[0].dls.valid.items, out)))
     return result

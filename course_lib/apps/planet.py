@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from .pictures import check_counts, check_positive, picture_steps, weights_here
+from .pictures import check_counts, check_positive, keep_examples, picture_steps, weights_here
 from .recipe import Result, check_files, data_folder, submit_test
 from .report import Page, figure_of
 from ..data.block import MultiCategoryBlock
@@ -237,7 +237,9 @@ def _judged(learn, tta, result, start, path, submit, out):
         files = [path/o for o in learn.dls.valid.items.file]
         how = dict(kind='tags', thresh=thresh, id_name='image_name', tta=tta)
         result.files['submission'] = str(submit_test(learn, path, submit, files, **how))
-    if out is not None: _write(result, Path(out), preds, targs, thresh)
+    if out is not None:
+        _write(result, Path(out), preds, targs, thresh)
+        result.files['examples'] = str(keep_examples([path/o for o in learn.dls.valid.items.file], out))
     return result
 
 # %% ../../nbs/library/apps/planet.ipynb #1d64b8d5

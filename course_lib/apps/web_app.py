@@ -221,13 +221,15 @@ def examples_of(folder, # a folder, or None
     return [str(p) for p in found[::max(1, len(found) // 8)][:8]]
 
 def web_app(model,         # a file of `learn.export`, or a learner
-            examples=None, # a folder of pictures to begin with
+            examples=None, # a folder of pictures to begin with (default: `examples` beside the file)
            ):              # a `gradio.Blocks`: `.launch()` serves it
     "The page of a learner, laid out with Gradio."
     os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False') # nothing leaves this machine
     try: import gradio as gr
     except ImportError: raise ImportError('Gradio is missing: pip install "course_lib[app]"') from None
-    desk = desk_of(load_learner(model) if isinstance(model, (str, Path)) else model)
+    file = Path(model) if isinstance(model, (str, Path)) else None
+    desk = desk_of(model if file is None else load_learner(file))
+    if examples is None and file is not None and (beside := file.parent/'examples').is_dir(): examples = beside
     with gr.Blocks(title=f'course_lib: {desk.title}', analytics_enabled=False) as page:
         gr.Markdown(f'# {desk.title}')
         with gr.Row():
@@ -262,7 +264,7 @@ def _input(gr, q):
 def serve(model:str,               # a file of `learn.export`
           host:str='127.0.0.1',    # this machine alone; 0.0.0.0: everybody who can reach it
           port:int=7860,           # where it listens
-          examples:str=None,       # a folder of pictures to begin with
+          examples:str=None,       # a folder of pictures to begin with (default: `examples` beside the file)
          ):
     "Serve the page of a model until it is interrupted."
     if not Path(model).is_file(): raise FileNotFoundError(f'no such file: {model}')

@@ -88,7 +88,10 @@ def untouched(learn): # a `Learner`
     def back():
         for o, attributes in objects: o.__dict__.clear(); o.__dict__.update(attributes)
         with torch.no_grad():
-            for t, before, grad in tensors: t.copy_(before); t.grad = grad
+            for t, before, grad in tensors:
+                if t.stride() != before.stride(): t.data = before # its order in memory is part of what it was
+                t.copy_(before)
+                t.grad = grad
         for m, mode in modes: m.training = mode
         if opt: _set_opt_state(learn.opt, *opt)
         if scaler: learn.scaler.load_state_dict(scaler)
