@@ -10,7 +10,7 @@ FAST   := OMP_NUM_THREADS=1 $(SAMPLE)
 WORKERS ?= 2
 MARKS   ?= slow
 
-.PHONY: help setup lesson test slow real docs bench compat lab wheel export save clean pins
+.PHONY: help setup lesson test slow real docs bench compat lab wheel export save times clean pins
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
@@ -60,6 +60,11 @@ export: setup ## notebooks -> course_lib/ and README.md, then clean notebooks
 
 save: setup ## run notebooks and keep small outputs (NBS="nbs/…/….ipynb …" for some only)
 	$(FAST) $(BIN)/python tools/save_notebooks.py $(NBS)
+
+times: setup ## measure how long each page takes, and write that into the pages and the tables that name them
+	@mkdir -p out
+	$(FAST) $(BIN)/python -m pytest -n $(WORKERS) tests/test_notebooks.py --junitxml=out/times.xml
+	$(BIN)/python tools/page_times.py out/times.xml
 
 pins: $(VENV)/.docs ## write constraints.txt from what is installed in .venv
 	$(BIN)/python tools/pins.py > constraints.new && mv constraints.new constraints.txt && touch $(VENV)/.dev $(VENV)/.docs

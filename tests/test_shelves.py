@@ -172,3 +172,25 @@ def test_exceptions_are_needed():
     "An exception that nothing needs any more is taken off the lists above."
     for p, m in exports_in_lessons.items(): assert module(nbs/p) == m, p
     for p in long_lessons: assert len(cells(nbs/p)) > most_cells, p
+
+
+def test_times_agree():
+    "A lesson's table says what its pages say, and the first page the sum of them."
+    from page_times import minutes, minutes_of, page_seconds, row_of
+    def table(path): return '\n'.join(c.source for c in cells(path) if c.kind == 'markdown')
+    for folder in lessons:
+        found, said = page_seconds(folder), table(nbs/folder/'index.ipynb')
+        for page, seconds in found.items():
+            assert f']({page}) | ' in said and row_of(page, seconds)(said) == said, f'{folder}/index.ipynb: {page} takes {seconds:g} s'
+        said = table(nbs/'index.ipynb')
+        assert minutes_of(folder, found)(said) == said, f'index.ipynb: {folder} takes {minutes(found)} min'
+
+
+def test_times_are_read_and_rounded_up(tmp_path):
+    from page_times import measured, rounded, row_of
+    case = '<testcase name="test_notebook[{}]"><properties><property name="seconds" value="{}" /></properties></testcase>'
+    made = ''.join([case.format('a/01_x.ipynb', 3.2), case.format('library/y.ipynb', 61), '<testcase name="test_notebook[z.ipynb]" />'])
+    (tmp_path/'r.xml').write_text(f'<testsuites><testsuite>{made}</testsuite></testsuites>')
+    assert measured(tmp_path/'r.xml') == {'a/01_x.ipynb': 3.2, 'library/y.ipynb': 61}
+    assert [rounded(s) for s in (.2, 3.2, 15, 61)] == [1, 4, 15, 120]
+    assert row_of('01_x.ipynb', 4)('| [X](01_x.ipynb) | 25 s | why |\n') == '| [X](01_x.ipynb) | 4 s | why |\n'
