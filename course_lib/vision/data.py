@@ -241,18 +241,28 @@ def from_df(
     if isinstance(label_col, (list, tuple, L)) and len(label_col) == 1: label_col = label_col[0]
     get_y = ColReader(label_col, label_delim=label_delim)
     if y_block is None: y_block = MultiCategoryBlock if label_delim is not None else _of_columns(df, get_y)
+    if label_delim is not None and len(df): _say_untagged(df, get_y)
     plan = DataBlock((ImageBlock(img_cls), y_block), get_x=get_x, get_y=get_y,
                      splitter=RandomSplitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
                      item_tfms=item_tfms, batch_tfms=batch_tfms)
     return cls.from_dblock(plan, df, path=path, **kwargs)
 
+def _column(df, c): return df.iloc[:, c] if isinstance(c, int) else df[c]
+
 def _of_columns(df, reader):
     "The block that these columns ask for."
     if len(df): reader(df.iloc[0]) # names columns that are not there
-    one = lambda c: df.iloc[:, c] if isinstance(c, int) else df[c]
-    if not isinstance(reader.cols, (list, tuple, L)): return _target_block(one(reader.cols))
+    if not isinstance(reader.cols, (list, tuple, L)): return _target_block(_column(df, reader.cols))
     import pandas as pd
-    return _target_block(pd.concat([one(c) for c in reader.cols], axis=1))
+    return _target_block(pd.concat([_column(df, c) for c in reader.cols], axis=1))
+
+def _say_untagged(df, reader):
+    "A missing cell means none of the labels; say so, as it may mean that nobody looked."
+    reader(df.iloc[0])
+    if isinstance(reader.cols, (list, tuple, L)): return
+    lost = _column(df, reader.cols).isna().to_numpy()
+    if lost.any(): print(f'Note: {lost.sum()} of {len(df)} rows have no label (NaN), first in row {df.index[lost][0]}: '
+                         'taken as having none of them. Drop these rows if their labels are merely unknown.')
 
 @patch(cls_method=True)
 def from_csv(
