@@ -20,7 +20,7 @@ from fastcore.foundation import L
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from ..data.core import DataLoaders
 from ..data.transforms import (ColReader, ColSplitter, GrandparentSplitter, IntToFloatTensor, ItemGetter,
-    RandomSplitter, RegexLabeller, ToTensor, _missing, get_image_files, parent_label, using_attr)
+    RandomSplitter, RegexLabeller, ToTensor, _missing, get_image_files, parent_label, read_labels, using_attr)
 from ..torch_core import TensorMask, TensorPoint, doors, get_grid, tensor
 from ..transform import ItemTransform, Transform
 from .augment import _picture
@@ -273,16 +273,13 @@ def from_csv(
     **kwargs, # for `from_df`
 )->DataLoaders:
     "The table is a CSV file. Names of files stay text: `0012` keeps its leading zeros."
-    import pandas as pd
     table, path = Path(path)/csv_fname, Path(path)
     if not table.exists():
         there = sorted(p.name for p in path.glob('*.csv'))
         raise FileNotFoundError(f'there is no table {table}; the folder has {there or "no CSV files"}. '
                                 'Name yours with csv_fname=')
-    read = partial(pd.read_csv, table, header=header, sep=delimiter or ',', quoting=quoting)
-    df, fn_col = read(), kwargs.get('fn_col', 0)
-    column = df.columns[fn_col] if isinstance(fn_col, int) else fn_col
-    if column in df and pd.api.types.is_numeric_dtype(df[column]): df = read(dtype={column: str})
+    df = read_labels(table, L(kwargs.get('label_col', 1)), L(kwargs.get('fn_col', 0)), header=header, sep=delimiter,
+                     quoting=quoting)
     return cls.from_df(df, path=path, **kwargs)
 
 @patch(cls_method=True)
