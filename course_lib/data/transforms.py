@@ -213,12 +213,15 @@ def read_labels(file:str|Path,     # .csv
         print(f'{Path(file).name}: read as cp1252, as it is no UTF-8')
     at = sorted({i for c in (*labels, *names) if (i := _position(df, c)) is not None})
     if not at or not isinstance(df.index, pd.RangeIndex): return df
-    words, text = read(encoding=encoding, usecols=at, dtype=str, keep_default_na=False), {_position(df, c) for c in names}
+    words = read(encoding=encoding, usecols=at, dtype=str, keep_default_na=False)
+    text = {_position(df, c) for c in names}
     for k, i in enumerate(at):
         col, said = df.iloc[:, i], words.iloc[:, k]
         gap = said.str.strip().isin(_no_value)
-        if pd.api.types.is_bool_dtype(col.dropna().infer_objects().dtype) and len(col.dropna()): kept = i in text
-        elif pd.api.types.is_numeric_dtype(col): kept = i in text or codes and said.str.fullmatch(r'0\d+').any()
+        there = col.dropna().infer_objects()
+        if len(there) and pd.api.types.is_bool_dtype(there.dtype): kept = i in text
+        elif len(there) and pd.api.types.is_numeric_dtype(col):
+            kept = i in text or codes and said.str.fullmatch(r'0\d+').any()
         else: kept = (col.isna() & ~gap).any()
         if kept: df[df.columns[i]] = said.mask(gap)
     return df

@@ -39,7 +39,8 @@ _clock = (r'(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?(?: ?([AaPp
 _by_number = re.compile(r'(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})' + _clock)
 _by_name = re.compile(r'(?:[A-Za-z]{3,9}, )?(?:(\d{1,2})[-. /]+)?([A-Za-z]{3,9})\.?[-. /]+'
                       r'(?:(\d{1,2}),? )?(\d{4}|\d{2})' + _clock)
-_by_digits = re.compile(r'(\d{4})(\d\d)(\d\d)[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?()? ?(Z|[+-]\d{2}(?::?\d{2})?)?')
+_by_digits = re.compile(r'(\d{4})(\d\d)(\d\d)[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?()?'
+                        r' ?(Z|[+-]\d{2}(?::?\d{2})?)?')
 _months = {m: i // 2 + 1 for i, m in enumerate(
     'jan january feb february mar march apr april may may jun june jul july aug august sep september oct october '
     'nov november dec december'.split())} | {'sept': 9}
