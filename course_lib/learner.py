@@ -458,7 +458,7 @@ def validate(self:Learner,
         scores = self.cbs[-1]
         self.scores = scores
         scores.before_epoch()
-        self._judge(in_order(self._loader(ds_idx)) if dl is None else dl, cbs)
+        self._judge(in_order(self._own(self._loader(ds_idx) if dl is None else dl)), cbs)
     return L(scores.values)
 
 @patch

@@ -69,6 +69,8 @@ files = {
     'brackets for less than nothing': ('a.csv', b'a\n(5)\n7\n', dict(a=('whole', [-5, 7]))),
     'powers of ten': ('a.csv', b'a\n1e3\n2.5E-1\n', dict(a=('number', [1000, .25]))),
     'signs': ('a.csv', 'a\n+1\n-2\n−3\n'.encode(), dict(a=('whole', [1, -2, -3]))),
+    'a minus behind': ('a.csv', b'a,b\n20.25-,5-\n7.5,12-5\n', dict(a=('number', [-20.25, 7.5]), b=('text', ['5-', '12-5']))),
+    'short rows': ('a.csv', b'a,b,c\n1,2,x\n4\n5,6,y\n', dict(a=('whole', [1, 4, 5]), b=('whole', [2, nan, 6]), c=('text', ['x', nan, 'y']))),
     'infinite': ('a.csv', b'a\ninf\n-inf\n1\n', dict(a=('number', [np.inf, -np.inf, 1]))),
     'gaps': ('a.csv', b'a,b\n1,x\n,\nNaN,NaN\n3,y\n', dict(a=('whole', [1., nan, nan, 3]), b=('text', ['x', nan, nan, 'y']))),
     'dashes among numbers': ('a.csv', b'a\n1.5\n-\n?\nn/a\n2\n', dict(a=('number', [1.5, nan, nan, nan, 2]))),
@@ -86,6 +88,13 @@ files = {
     'month first': ('a.csv', b'a\n01/02/2024\n01/31/2024\n', dict(a=('date', [day(2024, 1, 2), day(2024, 1, 31)]))),
     'points are day first': ('a.csv', b'a\n1.2.2024\n3.4.2024\n', dict(a=('date', [day(2024, 2, 1), day(2024, 4, 3)]))),
     'two digits of a year': ('a.csv', b'a\n13/02/24\n01/03/99\n', dict(a=('date', [day(2024, 2, 13), day(1999, 3, 1)]))),
+    'days in eight digits': ('a.csv', b'a,b\n20240131,20240131\n20240229,20249929\n20240301,20240301\n',
+                             dict(a=('date', [day(2024, 1, 31), day(2024, 2, 29), day(2024, 3, 1)]), b=('whole', [20240131, 20249929, 20240301]))),
+    'days in eight digits, one of them none': ('a.csv', b'a\n' + b''.join(b'202401%02d\n' % d for d in range(1, 31)) + b'20240230\n0\n',
+                                               dict(a=('date', [day(2024, 1, 1)]))),
+    'days in eight digits with gaps': ('a.csv', b'a,b\n20240131.0,1\n,2\n20240229.0,3\n20240301.0,4\n',
+                                       dict(a=('date', [day(2024, 1, 31), nan, day(2024, 2, 29)]), b=('whole', [1, 2, 3, 4]))),
+    'times in digits': ('a.csv', b'a\n20141013T083000\n20150225T000000\n', dict(a=('date', [day(2014, 10, 13, 8, 30), day(2015, 2, 25)]))),
     'months by name': ('a.csv', b'a\n3-Feb-2024\n"Mar 4, 2024"\n', dict(a=('date', [day(2024, 2, 3), day(2024, 3, 4)]))),
     'noon and midnight': ('a.csv', b'a\n1/31/2024 12:00 AM\n1/31/2024 12:30 PM\n', dict(a=('date', [day(2024, 1, 31), day(2024, 1, 31, 12, 30)]))),
     'one zone': ('a.csv', b'a\n2024-01-31T08:00+01:00\n2024-07-31T08:00+01:00\n', dict(a=('date', [day('2024-01-31T08:00+01:00'), day('2024-07-31T08:00+01:00')]))),
@@ -136,6 +145,23 @@ def test_read(what, tmp_path, monkeypatch):
         one = again.read(raw[i:i + 1].reset_index(drop=True))
         for n in whole: assert same(one[n].tolist()[0], whole[n].tolist()[i]), (n, i)
         assert (one.dtypes == whole.dtypes).all() or any(whole[n].isna().any() for n in whole)
+
+
+@pytest.mark.parametrize('how', [dict(), dict(encoding='utf-16'), dict(encoding='cp1252'), dict(sep=';'), dict(packed=True), dict(tail=True)])
+def test_short_rows_are_said(how, tmp_path, capsys):
+    "A row with too few cells may be the place where a file was cut, whatever the file is written in; rows that are whole say nothing."
+    sep, code = how.get('sep', ','), how.get('encoding', 'utf-8')
+    end = sep if 'tail' in how else ''
+    whole = ''.join(f'{i}{sep}ö{i}{sep}{i % 7}{end}\n' for i in range(400))
+    for rows, said in ((whole, ''), (whole + f'7{sep}u\n', 'line 402 has 2 of 3 cells: the missing ones are read as gaps; was the file cut off?'),
+                       (f'1\n2{sep}3\n' + whole, 'line 2 has 1 of 3 cells (and 1 more lines): the missing ones are read as gaps\n'), ('\n \n' + whole, '')):
+        if end and said.startswith('line 2'): continue       # no first row shows that rows end in a comma
+        content = (sep.join('abc') + '\n' + rows).encode(code)
+        file = tmp_path/('a.csv.gz' if 'packed' in how else 'a.csv')
+        file.write_bytes(gzip.compress(content) if 'packed' in how else content)
+        assert len(read_table(file)) >= 400
+        out = capsys.readouterr().out
+        assert said in out and ('read as gaps' in out) == (said != '')
 
 
 def test_count_of_files(): assert len(files) >= 60

@@ -310,6 +310,9 @@ def test_weighted_and_cut_loaders(folder):
     assert torch.allclose(learn.get_preds(dl=dls.train)[0], plain[0])
     i = v.ClassificationInterpretation.from_learner(learn, dl=dls.train)
     assert torch.equal(i.targs, true)
+    by_hand = F.nll_loss(plain[0].log(), true).item()        # judging takes every item once, too
+    for judged in (learn.validate(0), learn.validate(dl=dls.train)): assert abs(judged[0] - by_hand) < 1e-4
+    assert len(list(dls.train)) == len(true) // 16           # and training goes on drawing as before
 
 
 class Backwards(v.DataLoader):

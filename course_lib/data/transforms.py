@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['image_extensions', 'Splitter', 'get_files', 'get_image_files', 'get_text_files', 'parent_label', 'RegexLabeller',
-           'using_attr', 'ColReader', 'ItemGetter', 'AttrGetter', 'RandomSplitter', 'TrainTestSplitter',
+           'using_attr', 'ColReader', 'ItemGetter', 'AttrGetter', 'read_labels', 'RandomSplitter', 'TrainTestSplitter',
            'RandomSubsetSplitter', 'IndexSplitter', 'MaskSplitter', 'FuncSplitter', 'GrandparentSplitter',
            'EndSplitter', 'FileSplitter', 'ColSplitter', 'DateSplitter', 'CategoryMap', 'Categorize', 'MultiCategorize',
            'OneHotEncode', 'EncodedMultiCategorize', 'RegressionSetup', 'ToTensor', 'IntToFloatTensor', 'Normalize']
@@ -190,6 +190,52 @@ class AttrGetter(Configurable):
         value = getattr(o, self.nm, self.default)
         if inspect.isroutine(value): raise ValueError(f'{self.nm!r} of {type(o).__name__} is a method, not a value')
         return value
+
+# %% ../../nbs/library/data/transforms.ipynb #d23caa72
+_no_value = ['', '#N/A N/A', *'nan NaN NAN -nan -NaN null NULL <NA> #N/A #NA NaT'.split()]
+
+def read_labels(file:str|Path,     # .csv
+                labels=(),         # columns of labels: names or positions
+                names=(),          # columns that are text, whatever is in them
+                codes:bool=True,   # is a label such as `007` text, too?
+                sep:str=None,      # between cells (default: what the heading has)
+                encoding:str=None, # of its letters (default: utf-8, or else cp1252)
+                **kwargs           # for `pandas.read_csv`
+               ):                  # a DataFrame
+    "A file as pandas reads it, but labels keep their words: `None` and `NA` are classes, not gaps."
+    import pandas as pd
+    if sep is None: sep = _heading_sep(file) if kwargs.get('header', 'infer') == 'infer' else ','
+    read = partial(pd.read_csv, file, sep=sep, **kwargs)
+    try: df, encoding = read(encoding=encoding or 'utf-8'), encoding or 'utf-8'
+    except UnicodeDecodeError:
+        if encoding is not None: raise
+        df, encoding = read(encoding='cp1252'), 'cp1252'
+        print(f'{Path(file).name}: read as cp1252, as it is no UTF-8')
+    at = sorted({i for c in (*labels, *names) if (i := _position(df, c)) is not None})
+    if not at or not isinstance(df.index, pd.RangeIndex): return df
+    words = read(encoding=encoding, usecols=at, dtype=str, keep_default_na=False)
+    text = {_position(df, c) for c in names}
+    for k, i in enumerate(at):
+        col, said = df.iloc[:, i], words.iloc[:, k]
+        gap = said.str.strip().isin(_no_value)
+        there = col.dropna().infer_objects()
+        if len(there) and pd.api.types.is_bool_dtype(there.dtype): kept = i in text
+        elif len(there) and pd.api.types.is_numeric_dtype(col):
+            kept = i in text or codes and said.str.fullmatch(r'0\d+').any()
+        else: kept = (col.isna() & ~gap).any()
+        if kept: df[df.columns[i]] = said.mask(gap)
+    return df
+
+def _position(df, c):
+    if c in df.columns: return list(df.columns).index(c)
+    return c % df.shape[1] if isinstance(c, int) and -df.shape[1] <= c < df.shape[1] else None
+
+def _heading_sep(file):
+    with open(file, 'rb') as f: top = f.readline().decode('latin-1')
+    if ',' in top or str(file).endswith('.gz') or not (found := max(';\t|', key=top.count)) in top: return ','
+    print(f'{Path(file).name}: {found!r} between cells')
+    return found
+
 
 # %% ../../nbs/library/data/transforms.ipynb #037b2581
 Splitter = Callable[[Iterable], tuple] # items -> (train positions, valid positions)

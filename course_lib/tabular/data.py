@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import noop, patch
+from fastcore.foundation import L
 
 from ..data.core import DataLoaders
 from ..data.load import DataLoader, TensorDataset
-from ..data.transforms import Categorize, IndexSplitter, RandomSplitter
+from ..data.transforms import Categorize, IndexSplitter, RandomSplitter, read_labels
 from .core import TabularPandas
 from .procs import _listed
 from ..torch_core import TensorCategory, default_device, name_of, recipe, to_config, to_cpu
@@ -197,7 +198,8 @@ def from_csv(cls:TabularDataLoaders,
             )->TabularDataLoaders:
     "Loaders from a CSV file."
     if not Path(csv).is_file(): raise FileNotFoundError(f'There is no file {str(csv)!r}')
-    return cls.from_df(pd.read_csv(csv, skipinitialspace=skipinitialspace), **kwargs)
+    df = read_labels(csv, L(kwargs.get('y_names')), codes=False, skipinitialspace=skipinitialspace)
+    return cls.from_df(df, **kwargs)
 
 # %% ../../nbs/library/tabular/data.ipynb #7e809156
 @patch

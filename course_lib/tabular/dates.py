@@ -39,6 +39,8 @@ _clock = (r'(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?(?: ?([AaPp
 _by_number = re.compile(r'(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})' + _clock)
 _by_name = re.compile(r'(?:[A-Za-z]{3,9}, )?(?:(\d{1,2})[-. /]+)?([A-Za-z]{3,9})\.?[-. /]+'
                       r'(?:(\d{1,2}),? )?(\d{4}|\d{2})' + _clock)
+_by_digits = re.compile(r'(\d{4})(\d\d)(\d\d)[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?()?'
+                        r' ?(Z|[+-]\d{2}(?::?\d{2})?)?')
 _months = {m: i // 2 + 1 for i, m in enumerate(
     'jan january feb february mar march apr april may may jun june jul july aug august sep september oct october '
     'nov november dec december'.split())} | {'sept': 9}
@@ -68,6 +70,9 @@ def _one(t):
         elif len(a) <= 2 and (len(c) == 4 or len(c) == 2 and (sep != '.' or len(a) == len(b) == 2)):
             form, parts = 2, (int(a), int(b), _century(c))
         else: return 0, 0, 0, 0, 0, _no_offset
+    elif m := _by_digits.fullmatch(t):
+        year, month, day, *clock = m.groups()
+        form, parts = 1, (int(year), int(month), int(day))
     elif (m := _by_name.fullmatch(t)) and m[2].lower() in _months and bool(m[1]) != bool(m[3]):
         day, month, day_after, year, *clock = m.groups()
         form, parts = 3, (_century(year), _months[month.lower()], int(day or day_after))

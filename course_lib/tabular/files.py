@@ -245,7 +245,24 @@ def raw_table(file:str|Path,      # .csv, .tsv, .parquet or .feather
         found = pd.read_csv(file, sep=form.sep, header=0, names=form.names, skiprows=form.skip, index_col=False,
                             dtype=str, na_filter=False, encoding=form.encoding, skipinitialspace=form.blanks,
                             compression='gzip' if form.packed else None, chunksize=chunk)
+        if chunk is None or small or form.packed: _say_short(file, form)
         return _without_tail(file, found, form) if chunk is None else _guarded(file, found, form)
+
+def _say_short(file, form):
+    "Rows with fewer cells than the heading are read as if they ended in gaps: say so, it may be a file that was cut."
+    need, short = len(form.names) - form.tail, []
+    with (gzip.open if form.packed else open)(file, 'rt', encoding=form.encoding, newline='') as f:
+        rows = csv.reader(f, delimiter=form.sep, skipinitialspace=form.blanks)
+        full = (row for row in rows if any(cell.strip() for cell in row))
+        try:
+            for _ in range(form.skip + 1): next(full, None)
+            for row in full:
+                if last := len(row) < need: short.append((rows.line_num, len(row)))
+        except csv.Error: return # a field longer than Python's reader takes
+    if not short: return
+    (line, n), more = short[0], f' (and {len(short) - 1:,} more lines)' if len(short) > 1 else ''
+    print(f'{file.name}: line {line:,} has {n} of {need} cells{more}: the missing ones are read as gaps'
+          f'{"; was the file cut off?" if last else ""}')
 
 def _guarded(file, parts, form):
     with _in_words(file), parts:

@@ -69,7 +69,7 @@ def _taken(values, missing, codes, dtype):
 def _pattern(point, marks, more=''):
     grouped = rf"[1-9]\d{{0,2}}(?:([{marks}])\d{{3}})(?:\5\d{{3}})*{more}"
     return re.compile(rf"(\()?([-+−]?)[$€£¥]? ?([-+−]?)(?:({grouped})|(\d*))(?:{re.escape(point)}(\d*))?([eE][-+]?\d+)?"
-                      r" ?[%$€£¥]?(\))?")
+                      r" ?[%$€£¥]?(\))?([-−])?")
 
 _number = {'.': _pattern('.', ",'’ \xa0\u202f", r'|\d{1,2}(?:,\d{2})+,\d{3}'), ',': _pattern(',', ".'’ \xa0\u202f")}
 _no_digit = re.compile(r'\D')
@@ -77,11 +77,11 @@ _no_digit = re.compile(r'\D')
 def _one_number(t, point):
     "(number, nan if the text is none; marks between thousands? a fraction?)"
     m = _number[point].fullmatch(t) if len(t) <= 60 else None
-    if m is None or bool(m[1]) != bool(m[9]): return np.nan, False, False
+    if m is None or bool(m[1]) != bool(m[9]) or m[10] and (m[1] or m[2] or m[3]): return np.nan, False, False
     whole, part = m[4] or m[6] or '', m[7] or ''
     if not whole and not part: return np.nan, False, False
     x = float(f'{_no_digit.sub("", whole) or 0}.{part or 0}{m[8] or ""}')
-    sign = -1 if m[1] or {m[2], m[3]} & {'-', '−'} else 1
+    sign = -1 if m[1] or {m[2], m[3], m[10]} & {'-', '−'} else 1
     return sign * x, m[4] is not None, m[7] is not None or m[8] is not None
 
 def _plain_floats(texts):
@@ -136,6 +136,7 @@ def _quick_type(col, missing):
     x = _quick_numbers(col, missing)
     if x is None or x.null_count == len(x): return None
     gaps, texts = dict(gaps=True) if x.null_count else {}, _arrow(col)
+    if _days_in_digits(x.drop_null().to_numpy()): return None
     if pa.types.is_integer(x.type):
         same = pc.equal(pc.cast(x, texts.type), texts if not gaps else pc.utf8_trim_whitespace(texts))
         if not pc.all(same).as_py() or max(map(abs, pc.min_max(x).as_py().values())) >= 2**53: return None
@@ -143,6 +144,17 @@ def _quick_type(col, missing):
     if pc.any(pc.is_nan(x)).as_py(): return None
     if not any('.' in t and not _one_number(t.strip(), ',')[1] for t in texts[:500].to_pylist()): return None
     return dict(kind='number', decimal='.', marks=False, **gaps), '.'
+
+def _days_in_digits(x):
+    "Do nearly all of these numbers end in a month and a day, as 20240229 does? By chance one in 27 would."
+    if x.dtype.kind not in 'iuf' or not len(x): return False
+    for part in (x[::1 + len(x) // 200], x):
+        part = part.astype(np.float64)
+        part = np.where(np.abs(part) < 1e9, part, 0)
+        year, month, day = part // 10_000, part // 100 % 100, part % 100
+        good = (year >= 1900) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+        if (good & (day // 1 == day)).mean() < .95: return False
+    return len(np.unique(x)) > 2
 
 def _some_cells(texts):
     "A hundred cells or two, from all over a column."
@@ -189,9 +201,10 @@ def column_type(col:pd.Series,       # all values of a column
                 kind:str=None,       # one of `kinds`, or a share of them by name (default: found)
                )->tuple:             # ({'kind': …}, remarks, decimal point it votes for, would a comma do as well?)
     "What a column holds, and what is to be said about it."
-    if kind is None and (known := _arrow_type(col)) is not None: return known, [], None, False
+    digits = kind is None and _amounts_are_days(col)
+    if kind is None and not digits and (known := _arrow_type(col)) is not None: return known, [], None, False
     col = _plain(col)
-    if (known := _known_type(col, kind)) is not None: return known, [], None, False
+    if not digits and (known := _known_type(col, kind)) is not None: return known, [], None, False
     if kind is None and decimal != ',' and (quick := _quick_type(col, missing)) is not None:
         blanks = _with_blanks(col) if quick[0]['kind'] == 'text' else 0
         return quick[0], [_blanks_said(blanks)] * bool(blanks), quick[1], False
@@ -205,6 +218,9 @@ def column_type(col:pd.Series,       # all values of a column
     if kind in (None, 'yes/no') and 0 < len(words) < 9 and {w.lower() for w in words} <= (_yes | _no if kind else
                                                                                          {'true', 'false'}):
         t = dict(kind='yes/no') if len(some) == len(real) or kind else None
+    if t is None and kind is None and words and _eight_digits(words, counts) and _days_in_digits(_numbers(words)):
+        t = _as_date(words, counts, None, None, remarks)
+        remarks.insert(0, f'written like {words[0]} (--types {col.name}=whole: numbers)')
     if t is None and kind in (None, 'number', 'whole') and words:
         if (found := _number_kind(words, counts, decimal, 1e-9 if kind else .95)) is not None:
             t, vote, tie = _as_number(*found, words, counts, kind, remarks)
@@ -217,6 +233,12 @@ def column_type(col:pd.Series,       # all values of a column
         t['gaps'] = True
     if t['kind'] == 'text' and (blank := _with_blanks(col)): remarks.append(_blanks_said(blank))
     return t, remarks, vote, tie
+
+def _amounts_are_days(col):
+    "The same for a column of numbers: some of them are looked at first."
+    if not pd.api.types.is_numeric_dtype(col.dtype) or pd.api.types.is_bool_dtype(col.dtype): return False
+    some = col.iloc[::1 + len(col) // 400]
+    return _days_in_digits(some.dropna().to_numpy()) and _days_in_digits(col.dropna().to_numpy())
 
 def _blanks_said(n): return f'blanks around {n:,} cell{"s" * (n > 1)} left out'
 
@@ -258,7 +280,7 @@ def _as_number(t, vote, tie, words, counts, kind, remarks):
     return dict(kind='whole' if whole and not np.isinf(x).any() else 'number', **t), vote, tie
 
 def _as_date(words, counts, dayfirst, kind, remarks):
-    if kind and all(re.fullmatch(r'\d{8}', w) for w in words): t = dict(dayfirst=None, zone=None, digits=True)
+    if _eight_digits(words, counts): t = dict(dayfirst=None, zone=None, digits=True)
     else:
         found = date_kind(words, counts, dayfirst, 1e-9 if kind else .95)
         if found is None: return None
@@ -274,8 +296,15 @@ def _as_date(words, counts, dayfirst, kind, remarks):
         remarks.append(f'{counts[odd].sum():,} cell(s) without a date ({_some(bad, 3)}): gaps')
     return dict(kind='date', **t)
 
+_digits = re.compile(r'(\d{4})(\d\d)(\d\d)(?:\.0)?')
+
+def _eight_digits(words, counts):
+    "Are nearly all cells written like 20240229?"
+    hits = np.array([_digits.fullmatch(w) is not None for w in words])
+    return counts[hits].sum() >= .95 * counts.sum()
+
 def _dates(texts, t):
-    if t.get('digits'): texts = [f'{o[:4]}-{o[4:6]}-{o[6:]}' if re.fullmatch(r'\d{8}', o) else o for o in texts]
+    if t.get('digits'): texts = [_digits.sub(r'\1-\2-\3', o) if _digits.fullmatch(o) else o for o in texts]
     return read_dates(texts, t['dayfirst'], t['zone'])
 
 def _with_blanks(col):

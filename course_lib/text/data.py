@@ -20,7 +20,7 @@ from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Transform
 from ..data.core import DataLoaders, Datasets, TfmdLists, empty_datasets, show_items
 from ..data.load import DataLoader, collate
 from course_lib.data.transforms import (ColReader, ColSplitter, GrandparentSplitter, RandomSplitter, get_text_files,
-    parent_label)
+    parent_label, read_labels)
 from .core import PAD, TitledStr, Tokenizer, UNK, WordTokenizer, read_text
 from .store import TokenStore, from_numbers, texts_in_common, token_store
 from ..torch_core import TensorBase, name_of, noop, recipe, register, retag, to_config, to_device
@@ -558,13 +558,13 @@ def from_csv(
     **kwargs,             # for `from_df`
 )->DataLoaders:
     "The table is a CSV file."
-    import pandas as pd
     table, path = Path(path)/csv_fname, Path(path)
     if not table.exists():
         there = sorted(p.name for p in path.glob('*.csv'))
         raise FileNotFoundError(f'there is no table {table}; the folder has {there or "no CSV files"}. '
                                 'Name yours with csv_fname=')
-    try: df = pd.read_csv(table, header=header, sep=delimiter or ',', quoting=quoting, encoding=encoding)
+    labels = [] if kwargs.get('is_lm') else L(kwargs.get('label_col', 1))
+    try: df = read_labels(table, labels, header=header, sep=delimiter, quoting=quoting, encoding=encoding)
     except UnicodeDecodeError:
         read_text(table, encoding) # it names the line
         raise

@@ -20,7 +20,7 @@ from fastcore.foundation import L
 from ..data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
 from ..data.core import DataLoaders
 from ..data.transforms import (ColReader, ColSplitter, GrandparentSplitter, IntToFloatTensor, ItemGetter,
-    RandomSplitter, RegexLabeller, ToTensor, _missing, get_image_files, parent_label, using_attr)
+    RandomSplitter, RegexLabeller, ToTensor, _missing, get_image_files, parent_label, read_labels, using_attr)
 from ..torch_core import TensorMask, TensorPoint, doors, get_grid, tensor
 from ..transform import ItemTransform, Transform
 from .augment import _picture
@@ -241,18 +241,28 @@ def from_df(
     if isinstance(label_col, (list, tuple, L)) and len(label_col) == 1: label_col = label_col[0]
     get_y = ColReader(label_col, label_delim=label_delim)
     if y_block is None: y_block = MultiCategoryBlock if label_delim is not None else _of_columns(df, get_y)
+    if label_delim is not None and len(df): _say_untagged(df, get_y)
     plan = DataBlock((ImageBlock(img_cls), y_block), get_x=get_x, get_y=get_y,
                      splitter=RandomSplitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col),
                      item_tfms=item_tfms, batch_tfms=batch_tfms)
     return cls.from_dblock(plan, df, path=path, **kwargs)
 
+def _column(df, c): return df.iloc[:, c] if isinstance(c, int) else df[c]
+
 def _of_columns(df, reader):
     "The block that these columns ask for."
     if len(df): reader(df.iloc[0]) # names columns that are not there
-    one = lambda c: df.iloc[:, c] if isinstance(c, int) else df[c]
-    if not isinstance(reader.cols, (list, tuple, L)): return _target_block(one(reader.cols))
+    if not isinstance(reader.cols, (list, tuple, L)): return _target_block(_column(df, reader.cols))
     import pandas as pd
-    return _target_block(pd.concat([one(c) for c in reader.cols], axis=1))
+    return _target_block(pd.concat([_column(df, c) for c in reader.cols], axis=1))
+
+def _say_untagged(df, reader):
+    "A missing cell means none of the labels; say so, as it may mean that nobody looked."
+    reader(df.iloc[0])
+    if isinstance(reader.cols, (list, tuple, L)): return
+    lost = _column(df, reader.cols).isna().to_numpy()
+    if lost.any(): print(f'Note: {lost.sum()} of {len(df)} rows have no label (NaN), first in row {df.index[lost][0]}: '
+                         'taken as having none of them. Drop these rows if their labels are merely unknown.')
 
 @patch(cls_method=True)
 def from_csv(
@@ -263,16 +273,13 @@ def from_csv(
     **kwargs, # for `from_df`
 )->DataLoaders:
     "The table is a CSV file. Names of files stay text: `0012` keeps its leading zeros."
-    import pandas as pd
     table, path = Path(path)/csv_fname, Path(path)
     if not table.exists():
         there = sorted(p.name for p in path.glob('*.csv'))
         raise FileNotFoundError(f'there is no table {table}; the folder has {there or "no CSV files"}. '
                                 'Name yours with csv_fname=')
-    read = partial(pd.read_csv, table, header=header, sep=delimiter or ',', quoting=quoting)
-    df, fn_col = read(), kwargs.get('fn_col', 0)
-    column = df.columns[fn_col] if isinstance(fn_col, int) else fn_col
-    if column in df and pd.api.types.is_numeric_dtype(df[column]): df = read(dtype={column: str})
+    df = read_labels(table, L(kwargs.get('label_col', 1)), L(kwargs.get('fn_col', 0)), header=header, sep=delimiter,
+                     quoting=quoting)
     return cls.from_df(df, path=path, **kwargs)
 
 @patch(cls_method=True)
