@@ -1,6 +1,7 @@
 "The `course_lib` command as a user meets it: processes, what they print, their exit status, and what they leave behind."
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -308,3 +309,30 @@ def test_interrupt(tmp_path):
     out, err = started.communicate(timeout=900)
     assert (started.returncode, err) == (0, ''), err
     assert 'Interrupted' in out and (tmp_path/'out'/'model.pkl').exists() and 0 <= last_json(out)['accuracy'] <= 1
+
+
+def test_commands_in_the_prose():
+    "Whatever a page, the README or a message tells people to type, the command has: its words and its options."
+    from argparse import _SubParsersAction
+    from functools import cache
+
+    from course_lib.cli import make_parser
+    from nbs import cells, notebooks, root
+    def options(parser): return {o for a in parser._actions for o in a.option_strings}
+    def below(parser): return next((a.choices for a in parser._actions if isinstance(a, _SubParsersAction)), {})
+    texts = {p: '\n'.join(c.source for c in cells(p) if c.kind == 'markdown') for p in notebooks()}
+    texts |= {p: p.read_text(encoding='utf-8') for p in [root/'README.md', *root.glob('course_lib/**/*.py')]}
+    parser_of, wrong, seen = cache(lambda *words: make_parser(list(words))), [], 0
+    for path, text in texts.items():
+        for call in re.findall(r'(?:^|`)course_lib ([a-z][^`\n|#]*)', text, re.M):
+            words = call.split()
+            if '…' in words: continue
+            parser, known = parser_of(*words[:2]), set()
+            while words and words[0] in below(parser):
+                parser = below(parser)[words.pop(0)]
+                known |= options(parser)
+            odd = [o for o in re.findall(r'(?<![\w-])--[a-z-]+', ' '.join(words)) if o not in known]
+            if below(parser) and words and re.fullmatch('[a-z_]+', words[0]): odd.append(words[0])
+            seen += 1
+            if odd: wrong.append(f'{path.name}: course_lib {call}: there is no {odd[0]}')
+    assert seen > 60 and not wrong, '\n'.join(wrong)
