@@ -5766,6 +5766,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'course_lib/torch_core.py'),
                                        'course_lib.torch_core._recording': ( 'library/torch_core.html#_recording',
                                                                              'course_lib/torch_core.py'),
+                                       'course_lib.torch_core._refilled': ('library/torch_core.html#_refilled', 'course_lib/torch_core.py'),
                                        'course_lib.torch_core._same': ('library/torch_core.html#_same', 'course_lib/torch_core.py'),
                                        'course_lib.torch_core.check_config': ( 'library/torch_core.html#check_config',
                                                                                'course_lib/torch_core.py'),

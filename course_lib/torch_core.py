@@ -380,8 +380,16 @@ def map_tensors(f,     # function of a tensor
     if isinstance(nest, torch.Tensor): return f(nest)
     if isinstance(nest, tuple) and hasattr(nest, '_fields'): return type(nest)(*(map_tensors(f, o) for o in nest))
     if isinstance(nest, (list, tuple, L)): return type(nest)(map_tensors(f, o) for o in nest)
-    if isinstance(nest, dict): return {k: map_tensors(f, v) for k, v in nest.items()}
+    if isinstance(nest, dict):
+        done = {k: map_tensors(f, v) for k, v in nest.items()}
+        return done if type(nest) is dict else _refilled(nest, done)
     return nest
+
+def _refilled(nest, done):
+    "A copy of `nest`, whose class may know more than a dict does, with the values of `done`."
+    same = copy.copy(nest)
+    for k, v in done.items(): same[k] = v
+    return same
 
 def to_device(batch,             # a tensor, or tuples, lists and dicts of them
               device=None,       # default: `default_device()`
