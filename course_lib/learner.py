@@ -194,6 +194,7 @@ def carried_over(old,  # the learner's data so far; None: these are its first
 def _numbered(dls):
     "What is numbered -> value -> its number: the target's classes, those of a table's columns, the words of texts."
     vocab, tables = getattr(dls, 'vocab', None), getattr(dls, 'classes', None)
+    if vocab is not None: vocab = list(vocab) # an array of names, perhaps
     if vocab and isinstance(vocab[0], (list, tuple, L)):
         several = hasattr(getattr(dls, 'loss_func', None), 'sizes')
         found = {f'target {i + 1}': v for i, v in enumerate(vocab)}

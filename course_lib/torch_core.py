@@ -7,8 +7,8 @@ __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurab
            'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'mask_look',
            'TensorPoint', 'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory',
            'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed',
-           'in_one_process', 'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images',
-           'Module', 'params', 'doors']
+           'in_one_process', 'distrib_barrier', 'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image',
+           'show_images', 'Module', 'params', 'doors']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
 import copy, functools, importlib, inspect, math, random, typing
@@ -450,6 +450,11 @@ _together = [] # the last of these runs a function in the first process, and tel
 def in_one_process(f, *args): # a function and its arguments
     "`f(*args)`; of several processes that train together the first does it, and all get its answer or its error."
     return _together[-1](f, *args) if _together else f(*args)
+
+def distrib_barrier():
+    "Wait until all processes that train together have come here; one alone need not wait."
+    in_one_process(noop)
+
 
 # %% ../nbs/library/torch_core.ipynb #d2302ae9
 def show_title(text, ax=None, ctx=None, **kwargs):
