@@ -7,8 +7,8 @@ __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurab
            'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'mask_look',
            'TensorPoint', 'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory',
            'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed',
-           'in_one_process', 'distrib_barrier', 'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image',
-           'show_images', 'Module', 'params', 'doors']
+           'in_one_process', 'distrib_barrier', 'show_title', 'ShowTitle', 'subplots', 'get_grid', 'show_image',
+           'show_titled_image', 'show_images', 'Module', 'params', 'doors']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
 import copy, functools, importlib, inspect, math, random, typing
@@ -463,6 +463,10 @@ def show_title(text, ax=None, ctx=None, **kwargs):
     if ax is None: print(text)
     else: ax.set_title(str(text), fontsize=kwargs.get('fontsize', 10), color=kwargs.get('color', 'black'))
     return ax
+
+class ShowTitle:
+    "For values of yours, a number or a text, that are written over the picture they belong to."
+    def show(self, ctx=None, **kwargs): return show_title(self, ctx=ctx, **kwargs)
 
 def subplots(nrows:int=1,       # rows of axes
              ncols:int=1,       # columns of axes

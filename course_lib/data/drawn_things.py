@@ -189,7 +189,7 @@ def biwi_head_pose(dest:Path,      # folder to fill: <person>/frame_*_rgb.jpg, *
     for person in range(1, n_people + 1):
         folder = Path(dest)/f'{person:02}'
         folder.mkdir()
-        with open(folder/'rgb.cal', 'w') as f: # the lens, then what six more lines say: no distortion, where it stands, size
+        with open(folder/'rgb.cal', 'w') as f: # the lens; then distortion (none), where it stands, size
             for part in (_camera, np.zeros((1, 4)), np.eye(3), np.zeros((1, 3)), [[160, 120]]):
                 np.savetxt(f, part, fmt='%g', footer='\n', comments='')
         rng = np.random.default_rng([seed, person])
