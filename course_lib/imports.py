@@ -28,11 +28,12 @@ import pandas as pd
 import scipy
 import torch
 import torch.nn.functional as F
-from fastcore.all import (AttrDict, BypassNewMeta, GetAttr, Inf, L, Self, add_props, basic_repr, chunked, coll_repr,
-    compose, concat, defaults, delegates, dict2obj, fastuple, filter_dict, first, flatten, funcs_kwargs, groupby,
-    hasattrs, ifnone, in_notebook, is_coll, is_iter, is_listy, last_index, listify, mapped, maps, merge, noop, noops,
-    nested_attr, parallel, partialler, patch, patch_to, range_of, risinstance, setify, store_attr, test_close, test_eq,
-    test_eq_type, test_fail, test_ne, test_stdout, test_warns, true, tuplify, uniqueify, use_kwargs, use_kwargs_dict)
+from fastcore.all import (AttrDict, BypassNewMeta, Float, GetAttr, Inf, Int, L, Self, Str, add_props, basic_repr,
+    chunked, coll_repr, compose, concat, defaults, delegates, dict2obj, fastuple, filter_dict, first, flatten,
+    funcs_kwargs, groupby, hasattrs, ifnone, in_notebook, is_coll, is_iter, is_listy, last_index, listify, mapped, maps,
+    merge, noop, noops, nested_attr, parallel, partialler, patch, patch_to, range_of, risinstance, setify, store_attr,
+    test_close, test_eq, test_eq_type, test_fail, test_ne, test_stdout, test_warns, true, tuplify, uniqueify,
+    use_kwargs, use_kwargs_dict)
 from fastcore.xtras import load_pickle, save_pickle
 from numpy import array, ndarray
 from torch import Tensor, nn, optim

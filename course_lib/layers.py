@@ -12,8 +12,11 @@ __all__ = ['NormType', 'PoolType', 'Lambda', 'Flatten', 'sequential', 'flatten_m
 import enum
 from collections.abc import Callable, Sequence
 import torch
+from fastcore.basics import defaults
 from torch import nn
 from .torch_core import Module, doors, params
+
+defaults.activation, defaults.lr = nn.ReLU, 1e-3 # read by layers and optimizers that were written for fastai
 
 # %% ../nbs/library/layers.ipynb #009adb41
 class Lambda(Module):

@@ -52,12 +52,16 @@ def norm_bias_params(m:nn.Module,         # where to look
         elif with_bias and isinstance(getattr(layer, 'bias', None), nn.Parameter): found.append(layer.bias)
     return found
 
-def layer_groups(split, # what a splitter gave: lists of parameters, or one list
+def layer_groups(split, # what a splitter gave: lists of parameters, one list, or PyTorch's `dict(params=[…])`
                 )->list[list]:
     "A list of lists, each parameter once."
     split, seen, groups = list(split), set(), []
     if not split or isinstance(split[0], torch.Tensor): split = [split]
     for ps in split:
+        if isinstance(ps, dict):
+            if more := sorted({*ps} - {'params'}):
+                raise ValueError(f'a layer group is a list of parameters; {more} is for fit: lr=slice(lowest, highest)')
+            ps = ps['params']
         groups.append([p for p in ps if id(p) not in seen])
         seen |= {id(p) for p in groups[-1]}
     return groups
@@ -194,6 +198,7 @@ def carried_over(old,  # the learner's data so far; None: these are its first
 def _numbered(dls):
     "What is numbered -> value -> its number: the target's classes, those of a table's columns, the words of texts."
     vocab, tables = getattr(dls, 'vocab', None), getattr(dls, 'classes', None)
+    if vocab is not None: vocab = list(vocab) # an array of names, perhaps
     if vocab and isinstance(vocab[0], (list, tuple, L)):
         several = hasattr(getattr(dls, 'loss_func', None), 'sizes')
         found = {f'target {i + 1}': v for i, v in enumerate(vocab)}

@@ -82,7 +82,8 @@ def show_results(self:TrainLoop,
                  dl=None,             # or this loader
                  max_n:int=9,         # at most so many items
                  shuffle:bool=True,   # any items; False: the first
-                 nrows=None, ncols=None, figsize=None): # of a grid of pictures
+                 nrows=None, ncols=None, figsize=None, # of a grid of pictures
+                 **kwargs):           # for whoever draws a picture: cmap, alpha, vmin …
     "Some items with what they are and what the model says."
     dl = (self.dls.train, self.dls.valid)[ds_idx] if dl is None else dl
     if not hasattr(dl, 'decode_batch'):
@@ -94,10 +95,12 @@ def show_results(self:TrainLoop,
     full = dl if len(batch) > n else self.dls # items without targets do not know what the decisions are called
     said = full.decode_batch((*xs, *(decided if isinstance(decided, (tuple, list)) else (decided,))), max_n)
     items = [(tuple(t[:n]), tuple(t[n:]), tuple(s[n:])) for t, s in zip(truth, said)]
-    if not is_picture(truth[0][0]): return getattr(dl, 'show_rows', show_items)([(*x, *t, *s) for x, t, s in items])
-    _draw_results(items, nrows, ncols, figsize)
+    if not is_picture(truth[0][0]):
+        if kwargs: raise TypeError(f'{sorted(kwargs)} is for pictures; these items are written in rows')
+        return getattr(dl, 'show_rows', show_items)([(*x, *t, *s) for x, t, s in items])
+    _draw_results(items, nrows, ncols, figsize, **kwargs)
 
-def _draw_results(items, nrows, ncols, figsize):
+def _draw_results(items, nrows, ncols, figsize, **kwargs):
     "Labels as titles; whatever is drawn itself (points, masks) beside each other."
     said, targets = items[0][2][0], bool(items[0][1])
     drawn = hasattr(said, 'show') and not isinstance(said, (str, list, L))
@@ -107,10 +110,10 @@ def _draw_results(items, nrows, ncols, figsize):
     for i, (x, t, s) in enumerate(items):
         if drawn:
             for ax, what, title in zip(axs[sides * i:], (t, s)[-sides:], ('Target', 'Prediction')[-sides:]):
-                show_any((*x, *what), ctx=ax)
+                show_any((*x, *what), ctx=ax, **kwargs)
                 if not i: ax.set_title(title)
         else:
-            show_any(x, ctx=axs[i])
+            show_any(x, ctx=axs[i], **kwargs)
             label = lambda v: ', '.join(map(in_words, v))
             numbers = any(isinstance(o, (float, tuple)) for o in s) # never equal: neither right nor wrong
             color = 'black' if numbers or not targets else 'green' if label(t[:len(s)]) == label(s) else 'red'

@@ -456,13 +456,15 @@ def get_hypers(opt, # any torch optimizer
     return [one(g) for g in opt.param_groups]
 
 # %% ../nbs/library/optimizer.ipynb #3edc50d9
-def OptimWrapper(params=None,     # as for `Optimizer`
+def OptimWrapper(params=None,     # as for `Optimizer`; or an optimizer that is made already
                  opt=None,        # a class of torch's kind, or an optimizer that is made already
                  hp_map=None,     # not needed: names are translated anyway
                  convert_groups:bool=True, # not needed, as groups are always made
                  **hypers         # lr=, mom=, wd=… by the names of this course, or `opt`'s own
                 )->optim.Optimizer:
     "torch's optimizer `opt` for these parameters."
+    for o in (opt, params):
+        if isinstance(o, optim.Optimizer): return o
     if not isinstance(opt, type) and hasattr(opt, 'param_groups'): return opt
     if opt is None: raise ValueError('which optimizer? Give opt=torch.optim.SGD, for instance')
     takes = inspect.signature(opt).parameters

@@ -7,8 +7,8 @@ __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurab
            'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'mask_look',
            'TensorPoint', 'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory',
            'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed',
-           'in_one_process', 'show_title', 'subplots', 'get_grid', 'show_image', 'show_titled_image', 'show_images',
-           'Module', 'params', 'doors']
+           'in_one_process', 'distrib_barrier', 'show_title', 'ShowTitle', 'subplots', 'get_grid', 'show_image',
+           'show_titled_image', 'show_images', 'Module', 'params', 'doors']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
 import copy, functools, importlib, inspect, math, random, typing
@@ -380,8 +380,16 @@ def map_tensors(f,     # function of a tensor
     if isinstance(nest, torch.Tensor): return f(nest)
     if isinstance(nest, tuple) and hasattr(nest, '_fields'): return type(nest)(*(map_tensors(f, o) for o in nest))
     if isinstance(nest, (list, tuple, L)): return type(nest)(map_tensors(f, o) for o in nest)
-    if isinstance(nest, dict): return {k: map_tensors(f, v) for k, v in nest.items()}
+    if isinstance(nest, dict):
+        done = {k: map_tensors(f, v) for k, v in nest.items()}
+        return done if type(nest) is dict else _refilled(nest, done)
     return nest
+
+def _refilled(nest, done):
+    "A copy of `nest`, whose class may know more than a dict does, with the values of `done`."
+    same = copy.copy(nest)
+    for k, v in done.items(): same[k] = v
+    return same
 
 def to_device(batch,             # a tensor, or tuples, lists and dicts of them
               device=None,       # default: `default_device()`
@@ -443,6 +451,11 @@ def in_one_process(f, *args): # a function and its arguments
     "`f(*args)`; of several processes that train together the first does it, and all get its answer or its error."
     return _together[-1](f, *args) if _together else f(*args)
 
+def distrib_barrier():
+    "Wait until all processes that train together have come here; one alone need not wait."
+    in_one_process(noop)
+
+
 # %% ../nbs/library/torch_core.ipynb #d2302ae9
 def show_title(text, ax=None, ctx=None, **kwargs):
     "Write `text` over the picture on `ctx`, or print it when there is none."
@@ -450,6 +463,10 @@ def show_title(text, ax=None, ctx=None, **kwargs):
     if ax is None: print(text)
     else: ax.set_title(str(text), fontsize=kwargs.get('fontsize', 10), color=kwargs.get('color', 'black'))
     return ax
+
+class ShowTitle:
+    "For values of yours, a number or a text, that are written over the picture they belong to."
+    def show(self, ctx=None, **kwargs): return show_title(self, ctx=ctx, **kwargs)
 
 def subplots(nrows:int=1,       # rows of axes
              ncols:int=1,       # columns of axes

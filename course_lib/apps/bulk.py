@@ -19,7 +19,8 @@ def columns_of(learn,   # a learner
               )->dict:  # name -> list, one value an item
     "Predictions as columns of a table."
     if isinstance(preds, (tuple, list)): raise TypeError('this learner has several outputs: write them down yourself')
-    vocab = list(getattr(learn.dls, 'vocab', None) or ())
+    vocab = getattr(learn.dls, 'vocab', None)
+    vocab = [] if vocab is None else list(vocab)
     if vocab and isinstance(vocab[0], (list, tuple, L)): vocab = vocab[-1] # of texts: words, then classes
     preds = preds.float().reshape(len(preds), -1)
     if len(vocab) != preds.shape[1]: # numbers

@@ -57,7 +57,9 @@ class Desk:
         names, probs = [str(o) for o in self.classes()], probs.flatten().tolist()
         if len(probs) == 1 and len(names) == 2: probs = [1 - probs[0], probs[0]]
         return dict(zip(names, probs)) if len(probs) == len(names) else None
-    def classes(self): return getattr(self.learn.dls, 'vocab', None) or []
+    def classes(self):
+        vocab = getattr(self.learn.dls, 'vocab', None)
+        return [] if vocab is None else list(vocab)
 
 # %% ../../nbs/library/apps/web_app.ipynb #382f7046
 most_bytes, most_side = 20_000_000, 10_000 # of an upload; pixels along one side

@@ -179,7 +179,7 @@ def _head(rng):
         draw.ellipse((eye - 2, y - r * .3 - 2, eye + 2, y - r * .3 + 2), fill=(30, 30, 30))
     return im, np.array([(x - 80) * depth / 250, (y - 60) * depth / 250, depth])
 
-@register_sample('biwi_head_pose')
+@register_sample('biwi_head_pose', version=2)
 def biwi_head_pose(dest:Path,      # folder to fill: <person>/frame_*_rgb.jpg, *_pose.txt, rgb.cal
                    seed:int=42,    # the same seed gives the same files
                    n_people:int=14, # folders 01, 02, …; the book validates on 13
@@ -189,7 +189,9 @@ def biwi_head_pose(dest:Path,      # folder to fill: <person>/frame_*_rgb.jpg, *
     for person in range(1, n_people + 1):
         folder = Path(dest)/f'{person:02}'
         folder.mkdir()
-        np.savetxt(folder/'rgb.cal', _camera, fmt='%g')
+        with open(folder/'rgb.cal', 'w') as f: # the lens; then distortion (none), where it stands, size
+            for part in (_camera, np.zeros((1, 4)), np.eye(3), np.zeros((1, 3)), [[160, 120]]):
+                np.savetxt(f, part, fmt='%g', footer='\n', comments='')
         rng = np.random.default_rng([seed, person])
         for i in range(n):
             im, centre = _head(rng)

@@ -154,7 +154,8 @@ def arch_norm(arch:str|Callable|nn.Module, # see `create_body`
 # %% ../../nbs/library/vision/learner.ipynb #dca2c7fe
 def get_c(dls)->int: # number of scores the model should give
     "Number of classes (or of numbers to predict) in `dls`."
-    vocab = getattr(dls, 'vocab', None) or []
+    vocab = getattr(dls, 'vocab', None)
+    if vocab is None: vocab = []
     if len(vocab) == 1 and not isinstance(vocab[0], (list, tuple)):
         print(f'Note: there is only one class in the data, {vocab[0]!r}: nothing can be learnt from that. Check the '
               'folders or the labels.')

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from ..torch_core import Module, recipe
 from ..data.transforms import Normalize
-from ..layers import BatchNorm, ConvLayer, SigmoidRange
+from ..layers import BatchNorm, ConvLayer, NormType, SigmoidRange
 from ..learner import Learner
 from ..optimizer import Adam
 from .learner import VisionModel, _around, get_c
@@ -101,9 +101,11 @@ class UnetBlock(Module):
                  n_skip:int,   # channels of the kept grid
                  nf:int,       # channels that leave
                  blur:bool=False, self_attention:bool=False, # soften the shuffle; attention at the end
+                 norm_type:NormType|None=NormType.Batch, # of the convolutions; None: none
                 ):
         self.up, self.norm = PixelShuffle_ICNR(ni, max(ni // 2, 1), blur=blur), BatchNorm(n_skip)
-        self.mix = nn.Sequential(ConvLayer(max(ni // 2, 1) + n_skip, nf), ConvLayer(nf, nf))
+        self.mix = nn.Sequential(ConvLayer(max(ni // 2, 1) + n_skip, nf, norm_type=norm_type),
+                                 ConvLayer(nf, nf, norm_type=norm_type))
         self.look = SelfAttention(nf) if self_attention else nn.Identity()
     def forward(self, x, skip):
         x = _fit(self.up(x), skip.shape[-2:])
@@ -125,17 +127,19 @@ class DynamicUnet(VisionModel):
                  last_cross:bool=True, # lay the picture beside the last grid?
                  y_range:tuple|None=None, # (low, high) of the answers, for numbers
                  wide:int=256,         # channels after the bridge, at most
+                 norm_type:NormType|None=NormType.Batch, # of the convolutions behind the body; None: none
                 ):
         kept, features, size = shrinking(encoder, n_in)
         n = min(wide, features[1])
         blocks, middle = [], len(kept) // 2
-        bridge = nn.Sequential(BatchNorm(features[1]), nn.ReLU(), ConvLayer(features[1], n, 1), ConvLayer(n, n))
+        bridge = nn.Sequential(BatchNorm(features[1]), nn.ReLU(), ConvLayer(features[1], n, 1, norm_type=norm_type),
+                               ConvLayer(n, n, norm_type=norm_type))
         for i, (_, shape) in enumerate(reversed(kept)):
             nf = max(n // 2, shape[1])
-            blocks.append(UnetBlock(n, shape[1], nf, blur, self_attention and i == middle))
+            blocks.append(UnetBlock(n, shape[1], nf, blur, self_attention and i == middle, norm_type))
             n = nf
         smaller = kept[0][1][2] < size # than the picture
-        ends = _Ends(n, n_out, n_in if last_cross else 0, smaller, y_range)
+        ends = _Ends(n, n_out, n_in if last_cross else 0, smaller, y_range, norm_type)
         super().__init__(encoder, bridge, nn.ModuleList(blocks), ends)
         self.n_in, self.kept = n_in, [name for name, _ in kept]
 
@@ -161,10 +165,10 @@ class DynamicUnet(VisionModel):
 
 class _Ends(Module):
     "To the size of the picture, the picture beside, and a score for each class."
-    def __init__(self, ni, n_out, n_beside, up, y_range):
+    def __init__(self, ni, n_out, n_beside, up, y_range, norm_type):
         nf = max(ni // 2, 16) if up else ni
         self.up, self.beside = PixelShuffle_ICNR(ni, nf) if up else nn.Identity(), n_beside > 0
-        mix = ConvLayer(nf + n_beside, nf) if n_beside else nn.Identity()
+        mix = ConvLayer(nf + n_beside, nf, norm_type=norm_type) if n_beside else nn.Identity()
         self.last = nn.Sequential(mix, nn.Conv2d(nf, n_out, 1), SigmoidRange(*y_range) if y_range else nn.Identity())
     def forward(self, x, picture):
         x = _fit(self.up(x), picture.shape[-2:])
@@ -172,9 +176,10 @@ class _Ends(Module):
 
 # %% ../../nbs/library/vision/unet.ipynb #d2b85275
 def _by_name(f):
-    "Note the architecture by its name."
+    "Note the architecture, and the kind of normalisation, by their names."
     @functools.wraps(f)
     def wrapped(arch, *args, **kwargs):
+        if isinstance(kwargs.get('norm_type'), NormType): kwargs['norm_type'] = kwargs['norm_type'].name
         return f(arch if isinstance(arch, nn.Module) else get_arch(arch), *args, **kwargs)
     return wrapped
 
@@ -187,11 +192,12 @@ def create_unet_model(arch:str|Callable|nn.Module, # see `create_body`
                       cut:int|Callable|None=None, # where to cut the architecture
                       n_in:int=3,              # channels of your pictures
                       blur:bool=False, self_attention:bool=False, last_cross:bool=True, # for `DynamicUnet`
-                      y_range:tuple|None=None, wide:int=256 # for `DynamicUnet`
+                      y_range:tuple|None=None, wide:int=256, # for `DynamicUnet`
+                      norm_type:str|NormType|None='Batch' # of the convolutions behind the body, or its name
                      )->DynamicUnet:           # with `config`
     "A U-Net on the body of `arch`."
     model = DynamicUnet(create_body(arch, n_in, pretrained, cut, weights), n_out, img_size, n_in, blur, self_attention,
-                        last_cross, y_range, wide)
+                        last_cross, y_range, wide, NormType[norm_type] if norm_type else None)
     model.name = getattr(arch, '__name__', type(arch).__name__)
     return model
 
