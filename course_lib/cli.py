@@ -277,6 +277,7 @@ def main(argv:list[str]=None # words after `course_lib`; by default those of the
     "The `course_lib` command."
     os.environ.setdefault('MPLBACKEND', 'agg')                   # no windows: figures go into the page
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')          # threads that wait leave the core to other programs
+    os.environ.setdefault('GOMP_SPINCOUNT', '1000')              # … after a moment: in a quiet machine the work comes soon
     argv = sys.argv[1:] if argv is None else argv
     args = vars(make_parser(argv).parse_args(argv))
     run, as_json, debug = args.pop('run'), args.pop('json'), args.pop('debug')

@@ -14,8 +14,8 @@ longest_first = sorted(notebooks(), key=lambda p: -head(p)['seconds'])
 def test_notebook(path, record_property):
     extra = extras.get(path.relative_to(nbs).as_posix())
     if extra and find_spec(extra) is None: pytest.skip(f'this page needs {extra}: pip install "course_lib[{extra}]"')
-    passed, errors, seconds, slowness = run_apart(path)
-    record_property('seconds', round(seconds / slowness, 1))   # for tools/page_times.py
+    passed, errors, seconds, slowness, of_others = run_apart(path)
+    record_property('seconds', round((seconds + of_others) / slowness, 1))   # for tools/page_times.py
     assert passed, f'{path.relative_to(nbs)} failed\n{errors[-6000:]}'
     assert seconds < budget * slowness, (f'{path.relative_to(nbs)} took {seconds:.0f} s of processor time, on a machine that was '
                                          f'{slowness:.2f} times as slow as usual; at most {budget} s')

@@ -50,7 +50,7 @@ def reference():
 
 
 def _child(path, save, timeout, clock, pipe):
-    "Run the notebook, send (passed, what it printed as error, processor seconds, how slow the machine is)."
+    "Run the notebook, send (passed, what it printed as error, processor seconds, how slow the machine is, the same of its children)."
     from nbdev.test import test_nb
     before = os.times()
     gc.freeze()   # what was there before the fork stays: looking through it again and again would copy it, page by page
@@ -61,22 +61,22 @@ def _child(path, save, timeout, clock, pipe):
         passed, _ = test_nb(path, basepath=root, profile=False, save=save, cell_timeout=timeout)
     spent = sum(os.times()[:2]) - sum(before[:2])
     slowness = max(1, (reference() + reference()) / 2 / usual) if spent > suspicious else 1
-    pipe.send((passed, errors.getvalue(), spent, slowness))
+    pipe.send((passed, errors.getvalue(), spent, slowness, sum(os.times()[2:4]) - sum(before[2:4])))
     pipe.close()
 
 
 def run_apart(path, save=False, timeout=1800, clock=True):
-    """(passed, error text, processor seconds, slowness) of one notebook; with `save` its outputs are written into it;
-    without a `clock` the times it measures mean nothing, but are the same in every run. A busy machine is slower: by how much
-    is timed after a notebook that took long (1: as usual, or not asked)."""
+    """(passed, error text, processor seconds, slowness, seconds of processes that it started) of one notebook; with `save` its outputs
+    are written into it; without a `clock` the times it measures mean nothing, but are the same in every run. A busy machine is slower:
+    by how much is timed after a notebook that took long (1: as usual, or not asked)."""
     ctx = mp.get_context(method)
     if method == 'forkserver': ctx.set_forkserver_preload(preload)
     here, there = ctx.Pipe(duplex=False)
     child = ctx.Process(target=_child, args=(str(path), save, timeout, clock, there))
     child.start()
     there.close()
-    try: return here.recv() if here.poll(timeout) else (False, f'no end after {timeout} s', timeout, 1)
-    except EOFError: return False, f'the process died (exit code {child.join(5) or child.exitcode})', 0., 1
+    try: return here.recv() if here.poll(timeout) else (False, f'no end after {timeout} s', timeout, 1, 0.)
+    except EOFError: return False, f'the process died (exit code {child.join(5) or child.exitcode})', 0., 1, 0.
     finally:
         if child.is_alive(): child.join(5)
         if child.is_alive(): child.kill()

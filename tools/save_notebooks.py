@@ -57,7 +57,7 @@ def tidy(path):
 
 def save(path):
     "Run, keep, clean, shrink one notebook; says how it went."
-    passed, errors, seconds, _ = run_apart(path, save=True)
+    passed, errors, seconds, *_ = run_apart(path, save=True)
     if passed:
         tidy(path)
         nbdev_clean(str(path))

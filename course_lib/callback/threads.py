@@ -52,11 +52,14 @@ class AutoThreads(Callback):
     def __init__(self, threads='auto'): # or a number
         if threads != 'auto' and not (type(threads) is int and threads > 0):
             raise ValueError(f"threads is 'auto' or a whole number, not {threads!r}")
-        self.threads, self.chosen, self.tried, self.usual = threads, None, None, None
+        self.threads, self.chosen, self.tried, self.usual, self.learns = threads, None, None, None, None
 
     def before_fit(self):
         self.usual, self.tries = torch.get_num_threads(), 0
-        if self.threads != 'auto': torch.set_num_threads(self.threads)
+        if self.threads != 'auto': return torch.set_num_threads(self.threads)
+        learns = [p.requires_grad for p in self.model.parameters()]
+        if learns != self.learns: self.learns, self.tried = learns, None # another step may share its work better
+        elif self.tried is self.model and self.chosen: torch.set_num_threads(min(self.chosen, self.usual))
     def after_fit(self):
         if self.usual: torch.set_num_threads(self.usual)
         self.usual = None
