@@ -276,8 +276,9 @@ def main(argv:list[str]=None # words after `course_lib`; by default those of the
         )->int:              # exit status: 0 good, 2 wrong call, 1 a fault of this library, 130 interrupted
     "The `course_lib` command."
     os.environ.setdefault('MPLBACKEND', 'agg')                   # no windows: figures go into the page
-    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')          # threads that wait leave the core to other programs
-    os.environ.setdefault('GOMP_SPINCOUNT', '1000')              # … after a moment: in a quiet machine the work comes soon
+    if 'OMP_WAIT_POLICY' not in os.environ:                      # threads that wait leave the core to other programs,
+        os.environ['OMP_WAIT_POLICY'] = 'passive'                # … after a moment: alone, the next work comes soon
+        os.environ.setdefault('GOMP_SPINCOUNT', '1000')
     argv = sys.argv[1:] if argv is None else argv
     args = vars(make_parser(argv).parse_args(argv))
     run, as_json, debug = args.pop('run'), args.pop('json'), args.pop('debug')
