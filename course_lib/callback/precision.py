@@ -152,7 +152,8 @@ def _with_half(m):
     "The layer's `forward` with its weight in bf16; where that does not fit (another thread, no autocast), its own."
     own, w = m.forward, _halves.get(m)
     if w is None or w.shape != m.weight.shape or w.stride() != m.weight.stride():
-        w = _halves[m] = torch.empty_like(m.weight, dtype=torch.bfloat16, requires_grad=False)
+        with torch.inference_mode(False): # it will be written into outside, too
+            w = _halves[m] = torch.empty_like(m.weight, dtype=torch.bfloat16, requires_grad=False)
     w.copy_(m.weight.detach())
     def forward(x):
         if torch.is_grad_enabled() or not torch.is_autocast_enabled('cpu'): return own(x)
