@@ -50,6 +50,8 @@ def ready_target(df:pd.DataFrame, # a raw table
         raise no_column(target, df)
     if kind not in ('auto', 'class', 'number'): raise ValueError(f'kind can be auto, class or number, not {kind!r}')
     y = df[target]
+    if pd.api.types.is_datetime64_any_dtype(y) and kind != 'class': raise ValueError(
+        f'{target!r} holds dates: make a column of what is wanted of them, the days since the first, say, or the month')
     text = not pd.api.types.is_numeric_dtype(y)
     if text and kind != 'class' and text_to_number(y.dropna().astype(str)).notna().mean() > .95:
         y, text = text_to_number(y), False
