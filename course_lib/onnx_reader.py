@@ -132,19 +132,20 @@ def _log(name, v):
     except (TypeError, ValueError) as e: raise ValueError(f'column {name!r}: {e}') from None
     return math.log(x) if 0 < x < math.inf else None # the rest is a gap
 
-_of_a_date = dict(Year='%Y', Month='%m', Week='%V', Day='%d', Dayofyear='%j', Hour='%H', Minute='%M', Second='%S')
+_of_a_date = 'Year Month Week Day Dayofweek Dayofyear Hour Minute Second Elapsed'.split()
 
 def date_parts(when,          # `datetime`, `date`, text in ISO form, or None
                column:str='', # whose it is, for errors
               )->dict:        # part -> number, truth, or None
     "The parts of a date: year, month, week, …, first and last days, seconds since 1970."
-    if when is None: return dict.fromkeys([*_of_a_date, 'Dayofweek', 'Elapsed']) | _ends(None)
+    if when is None: return dict.fromkeys(_of_a_date) | _ends(None)
     try: d = when if isinstance(when, date) else datetime.fromisoformat(str(when).strip())
     except ValueError: raise ValueError(f'column {column!r}: {when!r} is no date in the form 2024-01-31') from None
     if not isinstance(d, datetime): d = datetime(d.year, d.month, d.day)
     if d.tzinfo: raise ValueError(f'column {column!r}: {when!r} has a time zone, training had none')
-    parts = {name: int(d.strftime(code)) for name, code in _of_a_date.items()} | {'Dayofweek': d.weekday()}
-    return parts | _ends(d) | {'Elapsed': (d - datetime(1970, 1, 1)).total_seconds()}
+    found = (d.year, d.month, d.isocalendar()[1], d.day, d.weekday(), d.timetuple().tm_yday, d.hour, d.minute, d.second,
+             (d - datetime(1970, 1, 1)).total_seconds())
+    return dict(zip(_of_a_date, found)) | _ends(d)
 
 def _ends(d):
     "Is it the first or the last day of a month, a quarter, a year?"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbs import head, nbs
 
-imports = 3   # seconds
+imports = 3   # seconds, rounded up from the 2.1 of benchmarks/results/imports.json (with torchvision)
 steps = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 35, 40, 45, 50, 60]
 time_line = re.compile(r'^- time: [\d.]+ (s|min)', re.M)
 

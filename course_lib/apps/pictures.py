@@ -86,10 +86,9 @@ def keep_examples(files,    # pictures
                   out,      # folder of the model
                   n:int=6,  # so many at most, from all over `files`
                  )->Path:   # `out/examples`
-    "Copy a few pictures beside a model, numbered, in place of those of an earlier run."
+    "Copy a few pictures beside a model, as `example_1`, `example_2`, …"
     files, folder = [Path(f) for f in files], Path(out)/'examples'
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob('[0-9]*.*'): old.unlink()
-    for i, f in enumerate(files[::max(1, len(files) // n)][:n], 1):
-        shutil.copyfile(f, folder/f'{i}{f.suffix.lower()}')
+    for i, f in enumerate(files[::max(1, len(files) // n)][:n], 1): # nothing is deleted: the folder may be somebody's
+        shutil.copyfile(f, folder/f'example_{i}{f.suffix.lower()}')
     return folder

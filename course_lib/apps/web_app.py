@@ -231,7 +231,8 @@ def web_app(model,         # a file of `learn.export`, or a learner
     except ImportError: raise ImportError('Gradio is missing: pip install "course_lib[app]"') from None
     file = Path(model) if isinstance(model, (str, Path)) else None
     desk = desk_of(model if file is None else load_learner(file))
-    if examples is None and file is not None and (beside := file.parent/'examples').is_dir(): examples = beside
+    if examples is None and file is not None and any((file.parent/'examples').glob('example_*')):
+        examples = file.parent/'examples' # a run of pictures has left them
     with gr.Blocks(title=f'course_lib: {desk.title}', analytics_enabled=False) as page:
         gr.Markdown(f'# {desk.title}')
         with gr.Row():

@@ -130,9 +130,10 @@ _halves = weakref.WeakKeyDictionary() # layer -> the place for its weight in bf1
 class _OnCPU:
     "Autocast as CPUs like it: depthwise gradients in float32, large weights converted in memory that is kept."
     def __init__(self, model, autocast):
-        self.autocast, layers = autocast, [m for m in model.modules() if type(m) in (nn.Conv2d, nn.Linear)]
-        self.apart = [m for m in layers if getattr(m, 'groups', 1) > 1]
-        self.large = [m for m in layers if m.weight.numel() > 100_000 and m.weight.dtype == torch.float32]
+        self.autocast, layers = autocast, list(model.modules())
+        self.apart = [m for m in layers if isinstance(m, nn.Conv2d) and m.groups > 1]
+        plain = [m for m in layers if type(m) in (nn.Conv2d, nn.Linear)] # an heir may do other things with its weight
+        self.large = [m for m in plain if m.weight.numel() > 100_000 and m.weight.dtype == torch.float32]
 
     def __enter__(self):
         learns = torch.is_grad_enabled()

@@ -212,9 +212,11 @@ def read_labels(file:str|Path,     # .csv
         df, encoding = read(encoding='cp1252'), 'cp1252'
         print(f'{Path(file).name}: read as cp1252, as it is no UTF-8')
     at = sorted({i for c in (*labels, *names) if (i := _position(df, c)) is not None})
+    text = {_position(df, c) for c in names}
+    at = [i for i in at if i in text or df.iloc[:, i].isna().any() or codes and
+          pd.api.types.is_numeric_dtype(df.dtypes.iloc[i])] # the others are words already, or numbers
     if not at or not isinstance(df.index, pd.RangeIndex): return df
     words = read(encoding=encoding, usecols=at, dtype=str, keep_default_na=False)
-    text = {_position(df, c) for c in names}
     for k, i in enumerate(at):
         col, said = df.iloc[:, i], words.iloc[:, k]
         gap = said.str.strip().isin(_no_value)
