@@ -192,7 +192,8 @@ class AttrGetter(Configurable):
         return value
 
 # %% ../../nbs/library/data/transforms.ipynb #d23caa72
-_no_value = ['', '#N/A N/A', *'nan NaN NAN -nan -NaN null NULL <NA> #N/A #NA NaT'.split()]
+_no_value = {'', '#N/A N/A', *'nan NaN NAN -nan -NaN null NULL <NA> #N/A #NA NaT'.split(),
+             *'1.#QNAN -1.#QNAN 1.#IND -1.#IND'.split()} # what programs write for a gap; None and NA may be words
 
 def read_labels(file:str|Path,     # .csv
                 labels=(),         # columns of labels: names or positions

@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..data.transforms import _no_value
 from .dates import date_kind, read_dates
 from .files import _some, _text, check_names, file_form, raw_table
 from .procs import _factorized
 from ..torch_core import Configurable
 
 # %% ../../nbs/library/tabular/reading.ipynb #7f58bcef
-_no_value = {'', '#N/A N/A', *'nan NaN NAN -nan -NaN null NULL <NA> #N/A #NA NaT'.split(),
-             *'1.#QNAN -1.#QNAN 1.#IND -1.#IND'.split()}
 _gaps = {'not available', *'na n/a none n.a. n.a k.a. nan null nil unknown missing nd n.d. - -- --- — – ? ?? . .. ... '
          '* #div/0! #value! #ref! #num! #name? #null!'.split()}
 _all_gaps = sorted(_no_value | _gaps | {g.upper() for g in _gaps} | {g.title() for g in _gaps})
