@@ -44,7 +44,8 @@ def train(folder, every_batches=2, resume=True):
     y = (x[:, 0] * x[:, 1] > x[:, 2]).long()
     bs = 16 // max(1, num_distrib())
     dls = DataLoaders(DataLoader(TensorDataset(x[:300], y[:300]), bs=bs, shuffle=True), DataLoader(TensorDataset(x[300:], y[300:]), bs=bs), path=folder)
-    set_seed(random.SystemRandom().randrange(2**31) if (folder/'models').exists() else 1)   # a resumed run begins elsewhere
+    resumed = (folder/'models/checkpoint.safetensors').exists()   # killed before its first one, a run begins again as it began
+    set_seed(random.SystemRandom().randrange(2**31) if resumed else 1)   # what is resumed must not depend on where chance stands now
     net = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 2))
     learn = Learner(dls, net, nn.CrossEntropyLoss(), cbs=[GradientAccumulation(40), CheckpointCallback(resume=resume, every_batches=every_batches, keep=3)])
     with learn.distributed(timeout=20), learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(4, 0.01)

@@ -9,7 +9,7 @@ spec = dict(
          '0.98 is 0.006. Each side in a process of its own.',
     sides=dict(ours='as it comes, seed 0', other_seed='as it comes, seed 1', head_only='the head alone, seed 0', course_small='from course_small, seed 0',
                scratch='from nothing, seed 0'),
-    measures=dict(accuracy=dict(text='accuracy, mean of five looks at each picture', better='high', quality=True),
+    measures=dict(accuracy=dict(text='accuracy, five looks at each picture', better='high', quality=True),
                   one_look=dict(text='accuracy, one look', better='high', quality=True),
                   head=dict(text='accuracy after the head alone', better='high', quality=True),
                   valid_loss=dict(text='validation loss', better='low', quality=True),

@@ -24,6 +24,7 @@ from .callback.precision import AutoPrecision, MixedPrecision
 from .callback.progress import ProgressCallback, Recorder, Scores, TerminateOnNaNCallback
 from .callback.threads import AutoThreads
 from .data.core import DataLoaders
+from .data.load import free_memory, held_bytes
 from .data.transforms import Normalize
 from .learner_io import load_learner # with it come save, load and export
 from .learner_show import Summary # summary and show_results
@@ -548,6 +549,14 @@ class GatherPredsCallback(Callback):
         if self.with_input: self.kept['input'].append(to_cpu(learn.x))
         if self.with_loss and learn.yb:
             self.kept['loss'].append(to_cpu(item_losses(learn.loss_func, learn.pred, learn.yb)))
+        if len(self.kept['pred']) == 1: self._find_room()
+    def _find_room(self):
+        "From the first batch: batches are kept, joined and activated, so that each number is held three times."
+        n, free = getattr(self.learn, 'n_iter', None) or 1, free_memory()
+        if (wanted := 3 * n * held_bytes(list(self.kept.values()))) > free:
+            raise MemoryError(f'the outputs of all {n} batches would take about {wanted / 1e9:.1f} GB, and '
+                              f'{free / 1e9:.1f} GB are free. validate() judges without keeping them; or predict in '
+                              'parts, dl=learn.dls.test_dl(items[:1000])')
     def gathered(self, kind): # 'input', 'pred', 'targ' or 'loss'
         "All batches of one kind as one tensor (or tuple of tensors); None if there are none."
         return joined(self.kept[kind], self.dim) if self.kept[kind] else None

@@ -85,6 +85,7 @@ def report(result:Result, # what `train` returns
 
 # %% ../../nbs/library/apps/dogscats.ipynb #0035e0ee
 lesson = 1   # which lesson teaches this: the command asks
+_plain = 0.5 # the picture as it is counts as much as all its changed copies, which are judged worse
 
 def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photographs), or a folder of class folders
           arch:str='efficientnet_lite0', # one of our architectures, or any of torchvision's
@@ -120,7 +121,8 @@ def train(data:str='sample',      # 'sample' (generated), 'real' (Kaggle's photo
     result = judged(Result('dogscats', str(data), {}, {}, 0, settings, steps=steps, learn=learn), tta)
     result.seconds = time.perf_counter() - start
     if submit is not None:
-        result.files['submission'] = str(submit_test(learn, path, submit, learn.dls.valid.items, tta=tta))
+        file = submit_test(learn, path, submit, learn.dls.valid.items, tta=tta, beta=_plain)
+        result.files['submission'] = str(file)
     return result if out is None else write_run(result, out, rates)
 
 # %% ../../nbs/library/apps/dogscats.ipynb #42524ac4
@@ -129,7 +131,7 @@ def judged(result:Result, # of a trained learner: to be filled in
           )->Result:
     "Metrics on the validation set, beside always naming the commonest class."
     learn = result.learn
-    probs, targs = learn.tta(n=tta)
+    probs, targs = learn.tta(n=tta, beta=_plain)
     valid_loss, plain = learn.validate()
     result.metrics = dict(accuracy=accuracy(probs, targs).item(), accuracy_one_look=plain, valid_loss=valid_loss)
     share = majority_share(map(parent_label, learn.dls.valid.items))

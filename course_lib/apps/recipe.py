@@ -173,6 +173,7 @@ def submit_test(learn,         # a trained learner of pictures
                 file:str|Path, # table to write, .csv or .csv.gz
                 valid:Sequence, # pictures that stand in where there is no folder `test`
                 kind:str='probabilities', tta:int=0, # see `submission`; augmented copies of each picture
+                beta:float=0.25, # what the plain picture counts beside them
                 change=None,   # function of the predictions, applied before they are written
                 **kwargs       # for `submission`: thresh, id_name …
                )->Path:        # the file
@@ -183,7 +184,7 @@ def submit_test(learn,         # a trained learner of pictures
         files = list(valid)
     asked, vocab = None if sample is None else read_sample(sample), learn.dls.vocab
     dl = learn.dls.test_dl(files)
-    preds, _ = learn.tta(dl=dl, n=tta) if tta else learn.get_preds(dl=dl)
+    preds, _ = learn.tta(dl=dl, n=tta, beta=beta) if tta else learn.get_preds(dl=dl)
     if change is not None: preds = change(preds)
     how = dict(kwargs, kind=kind)
     if asked is not None: preds, form = asked_form(asked, preds, vocab, kind); how |= form

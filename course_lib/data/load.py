@@ -69,11 +69,21 @@ def _has_fixed(t):
 
 # %% ../../nbs/library/data/load.ipynb #8824ed9d
 def free_memory()->int: # bytes
-    "Memory that can be had on this machine (8 GB where the system does not tell)."
+    "Memory that can be had on this machine, or in this container (8 GB where the system does not tell)."
     try: # what Linux itself would hand out: files it only remembers can be forgotten
         told = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
-        return int(told['MemAvailable'].split()[0]) * 1024
+        return min(int(told['MemAvailable'].split()[0]) * 1024, _free_in(Path('/sys/fs/cgroup')))
     except (OSError, KeyError, ValueError): return 8 * 2**30
+
+def _free_in(group):
+    "What is left of a container's own limit; endless without one."
+    for at, names in ((group, ('max', 'current')), (group/'memory', ('limit_in_bytes', 'usage_in_bytes'))): # v2, v1
+        try:
+            limit, used = (int((at/f'memory.{o}').read_text()) for o in names)
+            told = dict(line.split() for line in (at/'memory.stat').read_text().splitlines())
+            return max(0, limit - used + int(told['inactive_file']))
+        except (OSError, KeyError, ValueError): pass # 'max' is no number: no limit
+    return float('inf')
 
 class MemoryCache:
     "Items by position, each with its mark, up to `limit` bytes."
