@@ -78,12 +78,26 @@ def few_reviews(folder, n=60):
     return folder
 
 
+def few_streets(folder, n=8):
+    "The first `n` of every part of the drawn streets: pictures, masks, and which are kept aside."
+    whole = untar_data(URLs.CAMVID)
+    held = set((whole/'valid.txt').read_text().split())
+    for part in ('images', 'labels'): (folder/part).mkdir()
+    for aside in (True, False):
+        for f in [f for f in sorted((whole/'images').iterdir()) if (f.name in held) == aside][:n]:
+            shutil.copy(f, folder/'images')
+            shutil.copy(whole/'labels'/f'{f.stem}_P.png', folder/'labels')
+    for name in ('codes.txt', 'valid.txt'): shutil.copy(whole/name, folder)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', small)
 def test_trained_twice_alike(name, tmp_path):
     "The same seed, the same figures and the same weights, whatever the threads that read the pictures were up to."
     train, runs = importlib.import_module(f'course_lib.apps.{name}').train, []
-    chosen = small[name] | (dict(data=few_reviews(tmp_path)) if name == 'imdb' else {})
+    few = dict(imdb=few_reviews, camvid=few_streets).get(name)
+    chosen = small[name] | (dict(data=few(tmp_path)) if few else {})
     for _ in range(2):
         result = train(**chosen)
         said = {k: v for k, v in result.metrics.items() if 'seconds' not in k}

@@ -301,7 +301,7 @@ measures = dict(notebooks=dict(text='notebooks', better='high', quality=True), c
                 seconds_in_fastai=dict(text='the same in fastai', better='low'))
 
 
-def record(rows, command, peers):
+def record(rows, command, peers, shorter_by=None):
     "The result as a file in benchmarks/results/ holds it."
     import datetime
     sys.path.insert(0, str(root/'benchmarks'))
@@ -310,9 +310,10 @@ def record(rows, command, peers):
     runs = totals(rows)
     found = dict(ours=bench.versions(sys.executable), **({'peers': bench.versions(bench.python_of(bench.peers))} if peers else {}))
     used = {k for r in runs for k in r['values']}
-    text = dict(course="the course's notebooks", tutorials="fastai's tutorials", strangers="other people's notebooks")
+    text = dict(course="the course's notebooks", v3="the course of 2019, ported by fastai", tutorials="fastai's tutorials", strangers="other people's notebooks")
     result = dict(name='compat', title="fastai's users' code", what='Notebooks written for fastai, run cell by cell with only the import lines '
-                  'changed, epochs cut to one, on drawn data; a cell that follows from a failed one counts as failed.',
+                  'changed, epochs cut to one, on drawn data; a cell that follows from a failed one counts as failed.'
+                  + (' Pictures, nets and texts are made small where a cell would take minutes, on both sides alike.' if shorter_by else ''),
                   date=datetime.date.today().isoformat(), command=command, quick=False, data='generated', machine=bench.machine(), threads=1,
                   load=round(os.getloadavg()[0], 2), seconds=round(sum(r['values'].get('seconds', 0) for r in rows)), versions=found,
                   commit=bench.commit(), rounds=1, epochs=1, sides={r['side']: text.get(r['side'], r['side']) for r in runs},
@@ -330,7 +331,7 @@ def rows_of(result):
 def merged(old, new):
     "Old rows, but new ones where a notebook was run again; in the order of groups and names."
     rows = {(r['group'], r['notebook']): r for r in [*old, *new]}
-    order = ['course', 'tutorials', 'strangers']
+    order = ['course', 'v3', 'tutorials', 'strangers']
     return sorted(rows.values(), key=lambda r: (order.index(r['group']) if r['group'] in order else 9, r['group'], r['notebook']))
 
 
@@ -364,7 +365,7 @@ def main():
     for run in totals(rows): print(run['side'], run['values'])
     if args.out:
         if args.add and args.out.exists(): rows = merged(rows_of(json.loads(args.out.read_text(encoding='utf-8'))), rows)
-        args.out.write_text(json.dumps(record(rows, 'make compat NBS="…"' + ' PEERS=--peers' * args.peers, args.peers), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+        args.out.write_text(json.dumps(record(rows, 'make compat NBS="…"' + ' PEERS=--peers' * args.peers, args.peers, args.edits), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__': main()
