@@ -155,10 +155,12 @@ def source(self:Measured)->str: # one line
     with_ = {**v.get('peers', {}), **v.get('ours', {})}
     m, packages = r['machine'], ', '.join(f'{p} {with_[p]}' for p in ('torch', 'fastai') if p in with_)
     quick = 'A smoke run: these figures mean nothing. ' if r.get('quick') else ''
-    threads = f', {r["threads"]} thread{"s" * (r["threads"] != 1)}' if r.get('threads') else ''
-    machine = f'{m["cpu"]}, {m["cores"]} cores{threads}, {m["memory_gb"]} GB'
+    def some(n, word): return f'{n} {word}{"s" * (n != 1)}'
+    threads = f', {some(r["threads"], "thread")}' if r.get('threads') else ''
+    machine = f'{m["cpu"]}, {some(m["cores"], "core")}{threads}, {m["memory_gb"]} GB'
+    runs = f'median (smallest to largest) of {r["rounds"]} runs each, in turns' if r['rounds'] > 1 else 'one run each'
     return (f'{quick}Measured on {r["date"]} ({machine}; Python {with_["python"]}, {packages}) '
-            f'by `{r["command"]}`: median (smallest to largest) of {r["rounds"]} runs each, in turns.')
+            f'by `{r["command"]}`: {runs}.')
 
 # %% ../nbs/library/results.ipynb #e5b263f4
 @patch

@@ -1,11 +1,12 @@
 "The measurements in benchmarks/: their plans fit together, their results are whole, and a small one runs."
 import importlib
 import json
+import re
 import subprocess
 import sys
 
 import pytest
-from nbs import root
+from nbs import cells, notebooks, root, text
 
 here = root/'benchmarks'
 results = sorted((here/'results').glob('*.json'))
@@ -37,6 +38,20 @@ def test_result(path):
     assert record['machine'].keys() == {'cpu', 'cores', 'memory_gb', 'system', 'instructions'}
     assert len(record['runs']) == record['rounds'] * len(record['sides'])
     assert record['command'] in Measured(path.stem, record)._repr_markdown_()
+
+
+def test_pages_show_the_results():
+    "A page that shows a result file was saved after it: tools/save_notebooks.py PAGE makes its outputs anew."
+    from course_lib.results import measured
+    seen = 0
+    for page in notebooks():
+        for c in cells(page):
+            for shown in [text(o['data']['text/markdown']) for o in c.outputs if 'text/markdown' in o.get('data', {})]:
+                name = re.search(r'by `make (?:bench NAMES=)?(\w+)[^`]*`: (?:median|one run)', shown)
+                if not name: continue
+                assert shown == measured(name[1])._repr_markdown_(), f'{page.relative_to(root)}, cell {c.id}: {name[1]}.json is newer'
+                seen += 1
+    assert seen > 30
 
 
 def test_a_small_run(tmp_path):
