@@ -245,7 +245,7 @@ def to_contiguous(self:TrainLoop):
 
 # %% ../../nbs/library/callback/precision.ipynb #f5417c3e
 class AutoPrecision(MixedPrecision):
-    "bf16 for convnets on pictures and LSTMs on words, where `fast_precision` says so. Decided at the first batch."
+    "bf16 for convnets on pictures and LSTMs on words, where `fast_precision` says so; on a CPU `ChannelsLast`, too."
     order, chosen_for, mode = -30, None, 'fp32'
     def __init__(self): super().__init__('bf16')
     def before_fit(self):
@@ -265,9 +265,8 @@ class AutoPrecision(MixedPrecision):
         alone = len(self.learn.grab_cbs(MixedPrecision)) == 1 # nobody has asked for something else
         fits = alone and isinstance(x, torch.Tensor) and _gains(self.model, x)
         self.mode = fast_precision(self.device) if fits else 'fp32'
-        if self.mode == 'fp32': return
-        if x.ndim == 4: ChannelsLast._reorder(self)
-        self._start()
+        if fits and x.ndim == 4 and (self.mode != 'fp32' or self.device.type == 'cpu'): ChannelsLast._reorder(self)
+        if self.mode != 'fp32': self._start()
 
 def _gains(model, x):
     "Pictures through convolutions, or words through LSTMs that are not tiny."
