@@ -49,7 +49,9 @@ def train(folder, every_batches=2, resume=True):
     net = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 2))
     learn = Learner(dls, net, nn.CrossEntropyLoss(), cbs=[GradientAccumulation(40), CheckpointCallback(resume=resume, every_batches=every_batches, keep=3)])
     with learn.distributed(timeout=20), learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(4, 0.01)
-    (folder/f'end{rank_distrib()}').write_text(repr([learn.recorder.losses, learn.recorder.values, [p.tolist() for p in net.state_dict().values()]]))
+    end, part = folder/f'end{rank_distrib()}', folder/f'part{rank_distrib()}'
+    part.write_text(repr([learn.recorder.losses, learn.recorder.values, [p.tolist() for p in net.state_dict().values()]]))
+    part.replace(end)   # a kill may come while this is written, too
 
 
 def child(f, *args, **env):
