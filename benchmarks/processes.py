@@ -12,11 +12,12 @@ from common import main
 
 spec = dict(
     title='Two processes and one',
-    what='The same training as one process with batches of 64 and as two with 32 items each, which send each other gradients over gloo; one thread a process. A small net for pictures '
-         'of 32 pixels (six convolutions, no batch norm, which would see half a batch), 4,000 drawn pictures to learn from and 1,000 to judge by, four epochs of one cycle. Seconds are those of the training, '
-         'without starting Python.',
+    what='The same training as one process with batches of 64 and as two with 32 items each, which send each other gradients over gloo; one thread '
+         'a process. A small net for drawn pictures of 32 pixels (six convolutions, no batch norm, which would see half a batch), four epochs of '
+         'one cycle. Seconds are those of the training, without starting Python.',
     sides=dict(one='one process', two='two processes'),
-    measures=dict(train_loss=dict(text='training loss at the end', better='low', quality=True), valid_loss=dict(text='validation loss', better='low', quality=True),
+    measures=dict(train_loss=dict(text='training loss at the end', better='low', quality=True),
+                  valid_loss=dict(text='validation loss', better='low', quality=True),
                   accuracy=dict(text='accuracy', better='high', quality=True), f1=dict(text='F1 score of all classes', better='high', quality=True),
                   seconds=dict(text='seconds of training', better='low')),
     ratios=[('two', 'one', 'seconds', None)], rounds=5, threads=1)
@@ -42,7 +43,8 @@ def work(quick, out):
     dls = DataLoaders(DataLoader(train, bs, shuffle=True, drop_last=True, after_batch=IntToFloatTensor()),
                       DataLoader(valid, bs, after_batch=IntToFloatTensor()))
     width, layers = (8 if quick else 32), []
-    for i, (ni, nf) in enumerate([(3, width), (width, width), (width, 2*width), (2*width, 2*width), (2*width, 4*width), (4*width, 4*width)]):
+    sizes = [3, width, width, 2 * width, 2 * width, 4 * width, 4 * width]
+    for i, (ni, nf) in enumerate(zip(sizes, sizes[1:])):
         layers += [nn.Conv2d(ni, nf, 3, 1 + i % 2, 1), nn.ReLU()]
     net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * width * 16, len(train.vocab)))
     learn = Learner(dls, net, train.loss_func, metrics=[accuracy, F1Score(average='macro')], precision='fp32', threads=1)

@@ -239,9 +239,12 @@ def _useful(finder):
     return torch.tensor(finder.lrs[:n][part]), torch.tensor(finder.losses[part])
 
 # %% ../../nbs/library/callback/lr_find.ipynb #b6e3119f
-def _drawn_again(self, **kwargs): # for `plot_lr_find`
+def _drawn_again(self, skip_end:int=0, # steps at the end to leave out
+                 **kwargs):            # for `plot_lr_find`
     "Draw the last search once more."
     found = self.learn.__dict__.get('_searched')
     if found is None: raise ValueError('there was no search yet: call learn.lr_find() first')
-    return plot_lr_find(*found, **kwargs)
+    lrs, losses, marks = found
+    n = max(3, len(lrs) - skip_end)
+    return plot_lr_find(lrs[:n], losses[:n], marks, **kwargs)
 Recorder.plot_lr_find = _drawn_again

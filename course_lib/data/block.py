@@ -121,8 +121,10 @@ def dataloaders(self:DataBlock, source, # folder, table or list; what `get_items
                 bs:int=64,              # items a batch
                 device=None,            # move batches there (default: they stay until training starts)
                 verbose:bool=False,     # print what was found
+                item_tfms=None, batch_tfms=None, # in place of the plan's, as in `new`
                 **kwargs)->DataLoaders: # anything `DataLoader` takes
     "Loaders for `source`."
+    if item_tfms is not None or batch_tfms is not None: self = self.new(item_tfms, batch_tfms)
     ds = self.datasets(source, verbose=verbose)
     settings = {k: v for b in self.blocks for k, v in b.dls_kwargs.items()}
     dl_type = self.dl_type or next((b.dl_type for b in self.blocks if b.dl_type), None)

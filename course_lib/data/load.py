@@ -253,12 +253,15 @@ _no_matter = '''pin_memory pin_memory_device persistent_workers prefetch_factor 
 _of_others = '''valid_pct seed valid_idx valid_col item_tfms batch_tfms splitter get_x get_y get_items label_col fn_col
     label_delim y_block img_cls val_bs path cat_names cont_names y_names procs user_name item_name'''.split()
 
+_of_fastai_1 = dict(size='item_tfms=Resize(…)', ds_tfms='item_tfms=… and batch_tfms=aug_transforms()')
+
 def _of_torch(cls, given):
     "`collate_fn` of what torch's loader takes beyond ours; TypeError names the nearest of what nobody takes."
     for k in given:
         if k in _no_matter or k == 'collate_fn': continue
         if k in ('sampler', 'batch_sampler', 'generator'): raise TypeError(f'{cls.__name__} takes no {k}: use weights= '
             'for the odds of each item, shuffle=, or a class of your own with another get_idxs')
+        if k in _of_fastai_1: raise TypeError(f'{k}= is of the first fastai: write {_of_fastai_1[k]} in its place')
         known = [*inspect.signature(cls.__init__).parameters, *inspect.signature(DataLoader.__init__).parameters]
         near = difflib.get_close_matches(k, {*known, *_no_matter, *_of_others} - {'self', 'torchs', 'kwargs'}, 1)
         raise TypeError(f'nobody takes {k}={given[k]!r}' + (f': did you mean {near[0]}?' if near else ''))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PILBase', 'imagenet_stats', 'cifar_stats', 'mnist_stats', 'BILINEAR', 'NEAREST', 'PILImage', 'PILImageBW', 'PILMask',
-           'to_image', 'load_image', 'image2tensor', 'verify_image', 'verify_images', 'resize_image', 'resize_images',
-           'download_images']
+           'to_image', 'load_image', 'image2tensor', 'verify_image', 'verify_images', 'resize_to', 'resize_image',
+           'resize_images', 'download_images']
 
 # %% ../../nbs/library/vision/core.ipynb #dc0aa709
 import os, re, uuid
@@ -400,6 +400,14 @@ def verify_images(files,              # paths
 
 
 # %% ../../nbs/library/vision/core.ipynb #e9858529
+def resize_to(img,                # a picture of Pillow's
+              targ_sz:int,        # pixels that its longer side shall have
+              use_min:bool=False, # … or its shorter side
+             )->tuple:            # width, height
+    "The size at which a picture keeps its shape."
+    scale = targ_sz / (min if use_min else max)(img.size)
+    return tuple(max(1, round(side * scale)) for side in img.size)
+
 def resize_image(file,              # path of the picture, below `src`
                  dest,              # folder to write to; `file`'s own subfolders are kept
                  src='.',           # folder that `file` is in
@@ -414,12 +422,12 @@ def resize_image(file,              # path of the picture, below `src`
     source, target = Path(src)/file, (Path(dest)/file).with_suffix(ext or Path(file).suffix)
     if resume and target.exists(): return target
     im = (PILImage if n_channels == 3 else PILImageBW).create(source, lazy=True)
-    scale = min(1, max_size / max(im.size)) if max_size else 1
-    if scale == 1 and n_channels == 3 and target.suffix == source.suffix:
+    shrinks = bool(max_size) and max_size < max(im.size)
+    if not shrinks and n_channels == 3 and target.suffix == source.suffix:
         im.load() # a damaged one is not copied
         if target.resolve() != source.resolve(): _write(target, lambda part: part.write_bytes(source.read_bytes()))
         return target
-    size = tuple(max(1, round(side * scale)) for side in im.size)
+    size = resize_to(im, max_size) if shrinks else im.size
     im.draft(im.mode, (2 * size[0], 2 * size[1]))
     im = im.resize(size, resample)
     _write(target, lambda part: im.save(part, format=_format(target.suffix), **{'quality': 90, **kwargs}))

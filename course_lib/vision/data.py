@@ -395,7 +395,8 @@ class ToPoints(Transform):
 
 class PointScaler(ItemTransform):
     "Points of an item, from pixels to -1…1 of its picture, and back for showing."
-    order = 0
+    order, c = 0, None # how many numbers the points of an item are
+    def setups(self, items): self.c = getattr(items, 'c', None)
     def encodes(self, item): return _rescaled(item, lambda p, wh: p / wh * 2 - 1)
     def decodes(self, item): return _rescaled(item, lambda p, wh: (p + 1) / 2 * wh)
 

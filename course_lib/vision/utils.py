@@ -8,7 +8,8 @@ __all__ = []
 # %% ../../nbs/library/vision/utils.ipynb #8f429d96
 from ..data.external import download_url
 from ..data.transforms import get_image_files
-from .core import download_images, resize_image, resize_images, verify_image, verify_images
+from .core import download_images, resize_image, resize_images, resize_to, verify_image, verify_images
 
 # %% ../../nbs/library/vision/utils.ipynb #50c82c23
-__all__ = 'download_url get_image_files download_images resize_image resize_images verify_image verify_images'.split()
+__all__ = '''download_url get_image_files download_images resize_image resize_images resize_to verify_image
+    verify_images'''.split()
