@@ -140,6 +140,7 @@ def measure(name, args, about):
     for run in in_turns({side: turn(side) for side in sides}, rounds):
         print(f'{name} {run["round"] + 1}/{rounds} {run["side"]}:', {k: round(v, 4) for k, v in run['values'].items() if isinstance(v, float)}, flush=True)
         runs.append(run)
+    if load is not None: load = max(load, os.getloadavg()[0] - (threads or cores))   # others may have come meanwhile
     result = dict(name=name, title=spec['title'] + (', real photographs' if name == 'pictures_real' or name == 'decoding_real' else ''),
                   what=spec['what'], date=datetime.date.today().isoformat(), command=f'make bench NAMES={name}', quick=args.quick,
                   data=data and spec.get('about_data') or data and dict(sample='generated: 800 + 200 pictures of about 160 pixels', real='2,000 + 500 photographs from the mirror')[data],

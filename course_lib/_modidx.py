@@ -3153,6 +3153,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'course_lib.distributed._first': ('library/distributed.html#_first', 'course_lib/distributed.py'),
                                         'course_lib.distributed._get_chances': ( 'library/distributed.html#_get_chances',
                                                                                  'course_lib/distributed.py'),
+                                        'course_lib.distributed._leave_at_exit': ( 'library/distributed.html#_leave_at_exit',
+                                                                                   'course_lib/distributed.py'),
                                         'course_lib.distributed._one_of_many': ( 'library/distributed.html#_one_of_many',
                                                                                  'course_lib/distributed.py'),
                                         'course_lib.distributed._plain': ('library/distributed.html#_plain', 'course_lib/distributed.py'),

@@ -6,9 +6,9 @@
 __all__ = ['rank_distrib', 'num_distrib', 'parts_of', 'Share', 'can_share', 'ProcessLost', 'rank0_first', 'DistributedTrainer']
 
 # %% ../nbs/library/distributed.ipynb #973d8181
-import datetime, os, re
+import atexit, datetime, os, re, time
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 import torch
 from fastcore.basics import patch
 from torch.utils import data as torch_data
@@ -118,6 +118,15 @@ def _by_rows(self:Share):
 # %% ../nbs/library/distributed.ipynb #e57a7ce1
 class ProcessLost(RuntimeError): "Another process has died, or did not answer in time."
 
+@cache
+def _leave_at_exit():
+    "Gloo's threads let go of what they sent before Python ends: else one of them may abort a finished process."
+    from torch import distributed as dist
+    def leave():
+        time.sleep(0.2) # they need Python's lock for a moment
+        if dist.is_available() and dist.is_initialized(): dist.destroy_process_group()
+    atexit.register(leave)
+
 def _engine(device, timeout):
     "Accelerate's object that knows all processes."
     try:
@@ -126,6 +135,7 @@ def _engine(device, timeout):
     except ImportError as e:
         raise ImportError("several processes need Accelerate: pip install 'course_lib[distributed]'") from e
     wait = InitProcessGroupKwargs(timeout=datetime.timedelta(seconds=timeout))
+    _leave_at_exit()
     return Accelerator(cpu=torch.device(device).type == 'cpu', mixed_precision='no', kwargs_handlers=[wait])
 
 @contextmanager
