@@ -6,7 +6,7 @@
 __all__ = ['rank_distrib', 'num_distrib', 'parts_of', 'Share', 'can_share', 'ProcessLost', 'rank0_first', 'DistributedTrainer']
 
 # %% ../nbs/library/distributed.ipynb #973d8181
-import atexit, datetime, os, re, time
+import atexit, datetime, os, re, sys, time
 from contextlib import contextmanager
 from functools import cache, partial
 import torch
@@ -124,7 +124,8 @@ def _leave_at_exit():
     from torch import distributed as dist
     def leave():
         time.sleep(0.2) # they need Python's lock for a moment
-        if dist.is_available() and dist.is_initialized(): dist.destroy_process_group()
+        failed = getattr(sys, 'last_value', None) is not None # then the others may wait, and so would we
+        if not failed and dist.is_available() and dist.is_initialized(): dist.destroy_process_group()
     atexit.register(leave)
 
 def _engine(device, timeout):

@@ -324,8 +324,8 @@ def test_import_brings_nothing_heavy():
 
 def test_nothing_lies_about():
     "What a page or a test leaves in the folder where it runs must not be taken along: the first level of the repository is known."
-    known = set('.ci .gitattributes .github .gitignore Dockerfile LICENSE MANIFEST.in Makefile README.md benchmarks constraints.txt course_lib docs nbs '
-                'pyproject.toml settings.ini setup.py tests tools'.split())
+    known = set('.ci .dockerignore .gitattributes .github .gitignore Dockerfile LICENSE MANIFEST.in Makefile README.md benchmarks constraints.txt course_lib docs '
+                'nbs pyproject.toml settings.ini setup.py tests tools'.split())
     listed = subprocess.run(['git', 'ls-files'], cwd=root, capture_output=True, text=True)
     if listed.returncode: pytest.skip('no repository')
     assert not (more := {o.split('/')[0] for o in listed.stdout.split('\n') if o} - known), f'tracked, and not known here: {sorted(more)}'
