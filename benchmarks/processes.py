@@ -14,8 +14,8 @@ spec = dict(
     title='Two processes and one',
     what='The same training as one process with batches of 64 and as two with 32 items each, which send each other gradients over gloo; one thread '
          'a process. A small net for drawn pictures of 32 pixels (six convolutions, no batch norm, which would see half a batch), four epochs of '
-         'one cycle. After ten batches the losses agree to six digits; from then on differences of rounding (sums of other parts) grow, as they do '
-         'in any training. Seconds are those of the training, without starting Python.',
+         'one cycle. After ten batches the losses agree to six digits; from then on differences of rounding (sums of other parts) grow. '
+         'Seconds are those of the training, without starting Python.',
     sides=dict(one='one process', two='two processes'),
     measures=dict(early=dict(text='training loss after ten batches', better='low', quality=True),
                   train_loss=dict(text='training loss at the end', better='low', quality=True),

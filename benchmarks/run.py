@@ -147,6 +147,7 @@ def measure(name, args, about):
                   machine=about['machine'], threads=threads, load=load and round(load, 2), seconds=round(time.time() - start),
                   versions=about['versions'], commit=about['commit'], rounds=rounds, epochs=spec.get('epochs'),
                   sides=sides, measures=spec['measures'], compare=[r for r in spec['ratios'] if r[0] in sides and r[1] in sides], runs=runs)
+    for run in runs: run['values'].get('settings', {}).pop('data', None)   # a folder of this machine; `data` above says which data
     result['summary'] = summary(result)
     write(args.out/f'{name}.json', result)
 

@@ -32,7 +32,9 @@ def test_plans():
 def test_result(path):
     "Whole, of a real run, following from its own runs, without a trace of whose machine it was."
     from course_lib.results import Measured, summary
-    record = json.loads(path.read_text(encoding='utf-8'))
+    raw = path.read_text(encoding='utf-8')
+    record = json.loads(raw)
+    assert not (found := re.findall(r'"(?:/|[A-Z]:)[^"]*|~/[^"]*', raw)), f'folders of a machine: {found}'
     assert record['name'] == path.stem and not record['quick']
     assert json.loads(json.dumps(summary(record))) == record['summary']
     assert record['machine'].keys() == {'cpu', 'cores', 'memory_gb', 'system', 'instructions'}
