@@ -25,7 +25,7 @@ benchmarks = dict(imports='imports', engine='engine', kills='kills', rows='rows'
                   pictures='pictures', pictures_real='pictures', dogscats_real='recipe', dogbreeds_real='breeds', planet_real='planet', rossmann_real='sales', tables='tables', adult_real='adult', nets_sales='nets_sales', nets_adult='nets_adult', tables_public='public_tables', lists='lists', cold='cold',
                   movielens_real='movielens', text_training='text_training', ratings='ratings', ratings_many='ratings_many', texts='texts', reviews_real='reviews',
                   nietzsche_real='nietzsche', cifar10_real='cifar10', cifar10_ideas='cifar10_ideas', cifar10_speed='cifar10_speed', shipping='shipping', convs='convs',
-                  several='several', processes='processes')   # result -> script
+                  several='several', processes='processes', accumulation='accumulation')   # result -> script
 peers = root/'.venv-peers'
 packages = 'torch torchvision fastai scikit-surprise implicit fastcore numpy pandas pillow scikit-learn statsmodels vega_datasets onnxruntime'.split()
 of_peers = ('fastai', 'surprise', 'implicit')   # sides whose name begins so run in the peers' environment

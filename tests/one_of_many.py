@@ -1,4 +1,5 @@
 "One of the processes of test_processes.py: python one_of_many.py FOLDER HOW"
+import atexit
 import json
 import sys
 import time
@@ -22,6 +23,8 @@ from course_lib.torch_core import set_seed
 
 folder, how = Path(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
+if num_distrib() > 1:   # said last of all
+    atexit.register(lambda: (folder/f'{rank_distrib()}_left.json').write_text(json.dumps(not torch.distributed.is_initialized())))
 bs = 16 // max(1, num_distrib())
 
 

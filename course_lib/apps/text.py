@@ -23,6 +23,7 @@ import course_lib.callback.schedule   # gives learners `fit_one_cycle`
 from .recipe import Result, majority_share
 from .report import Page
 from ..callback.training import GradientClip
+from ..data.core import DataLoaders
 from ..data.transforms import get_text_files, parent_label
 from ..learner_io import load_learner, note_of
 from ..metrics import Perplexity, accuracy
@@ -185,7 +186,7 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
     how = dict(text_col='text', valid_col='is_valid', is_lm=True, tok_tfm=WordTokenizer(lang), max_vocab=max_vocab)
     n = int(df.text[~df.is_valid].str.count(r'\S+').sum() * 1.2)
     bs = lm_streams(n, bs)
-    dls = TextDataLoaders.from_df(_few_judges(df, seed), bs=bs, **how)
+    dls = TextDataLoaders.from_df(_few_judges(df, seed, 'the language model is'), bs=bs, **how)
     set_seed(seed)
     learn = language_model_learner(dls, AWD_LSTM, config, drop_mult=0.5 if n < 3e6 else 0.2, pretrained=False,
                                    metrics=[accuracy, Perplexity()], wd=0.05, cbs=GradientClip(0.4))
@@ -194,11 +195,11 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
     steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))
     return learn, key
 
-def _few_judges(df, seed, most=2000):
-    "A language model is judged word by word: some of the texts that judge are enough."
+def _few_judges(df, seed, who, most=2000):
+    "While a model learns, and where it is judged word by word, some of the texts that judge are enough."
     judges = np.flatnonzero(df.is_valid)
     if len(judges) <= most: return df
-    print(f'the language model is judged by {most:,} of the {len(judges):,} texts that judge')
+    print(f'{who} judged by {most:,} of the {len(judges):,} texts that judge')
     left_out = np.random.default_rng(seed).permutation(judges)[most:]
     return df.drop(index=df.index[left_out])
 
@@ -224,10 +225,13 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
                                     drop_mult=0.3, alpha=0., beta=0., cbs=GradientClip(1.))
     learn.reader.load_state_dict(lm.reader.state_dict())
     def work():
+        few = _few_judges(labelled, seed, 'while it learns, the classifier is')
+        if len(few) < len(labelled): learn.dls = DataLoaders(dls.train, dls.test_dl(few[few.is_valid], with_labels=True))
         for group, epochs, lr in plan:
             learn.freeze_to(max(group, -learn.n_groups)) if group else learn.unfreeze()
             learn.fit_one_cycle(epochs, lr if group == -1 else slice(lr / 2.6, lr))
             if learn.interrupted: return
+        learn.dls = dls # at the end all of them judge
     steps_in(out, dict(key, plan=plan, bs=bs, clas_seed=seed), 'classifier', learn, work)
     return learn
 

@@ -180,11 +180,12 @@ def _blocks(m):
 @contextmanager
 def checkpoint_layers(model:nn.Module, # any module
                       layers=None,     # the modules to compute twice (default: `blocks_of(model)`)
+                      how=nullcontext, # makes what to enter for the second time, besides torch's autocast
                      ):
     "`with checkpoint_layers(model):` only the inputs of blocks are kept; the rest is computed again on the way back."
     layers = blocks_of(model) if layers is None else list(layers)
     if not layers: raise ValueError(f'{type(model).__name__} has no blocks, only single layers: pass layers=[…]')
-    for m in layers: m.forward = _twice(m, m.forward)
+    for m in layers: m.forward = _twice(m, m.forward, how)
     try: yield layers
     finally:
         for m in layers: m.__dict__.pop('forward', None)
@@ -195,18 +196,19 @@ class RecomputeActivations(Callback):
         self.layers, self.stack = layers, None
     def before_fit(self):
         self.stack = ExitStack()
-        self.stack.enter_context(checkpoint_layers(self.model, self.layers))
+        self.stack.enter_context(checkpoint_layers(self.model, self.layers, lambda: self.learn.autocast))
     def after_fit(self): self.stack.close(); self.stack = None
 
 # %% ../../nbs/library/callback/memory.ipynb #3773debf
-def _twice(m, forward):
+def _twice(m, forward, how):
     "`forward`, checkpointed."
     norms = [o for o in m.modules() if isinstance(o, nn.modules.batchnorm._BatchNorm)]
     @contextmanager
     def again():
         were = [(o.momentum, o.num_batches_tracked) for o in norms]
         for o in norms: o.momentum, o.num_batches_tracked = 0., None # normalise as before, and note nothing
-        try: yield
+        try:
+            with how(): yield
         finally:
             for o, was in zip(norms, were): o.momentum, o.num_batches_tracked = was
     @wraps(forward)
