@@ -48,8 +48,11 @@ class served:
     "`course_lib app` in a process of its own, until the block ends."
     def __init__(self, python, model, *options):
         self.port, self.command = free_port(), [python, '-W', 'ignore', '-c', command, 'app', model, *options]
+        self.temporary = Path(model).with_suffix('.tmp')
+    def sent(self): return [p for p in self.temporary.glob('course_lib_app_*/**/*') if p.is_file()]
     def __enter__(self):
-        env = dict(os.environ, PYTHONPATH=str(root), OMP_NUM_THREADS='1')
+        self.temporary.mkdir(exist_ok=True)
+        env = {**{k: v for k, v in os.environ.items() if k != 'GRADIO_TEMP_DIR'}, 'PYTHONPATH': str(root), 'OMP_NUM_THREADS': '1', 'TMPDIR': str(self.temporary)}
         self.log = open(Path(self.command[6]).with_suffix('.log'), 'w+')
         self.process = subprocess.Popen([*map(str, self.command), '--port', str(self.port)], stdout=self.log, stderr=subprocess.STDOUT, env=env)
         self.url = f'http://127.0.0.1:{self.port}'
@@ -176,6 +179,7 @@ def test_ten_at_once(python, page, models):
     for shares, p in zip(found, probs):
         got = {o['label']: o['confidence'] for o in shares['confidences']}
         for name, wanted in zip(vocab, p.tolist()): assert abs(got[name] - wanted) < .02
+    assert len({p.name for p in page.sent()} & {f.name for f in files}) == len(files), 'what visitors send lies in a folder of this page'
 
 
 def test_what_cannot_be_answered_is_said(python, page, models, tmp_path):
@@ -201,6 +205,8 @@ def test_a_row(python, models):
     folder, *_ = models
     with served(python, folder/'rows.pkl') as page:
         ran = client(python, page.url, 'print(json.dumps(c.predict("Private", "Male", 40, 10, api_name="/ask")[:2]))')
+        assert any(page.temporary.glob('course_lib_app_*'))
+    assert not any(page.temporary.glob('course_lib_app_*')), 'and goes when the page is ended'
     assert ran.returncode == 0, ran.stderr[-2000:]
     said, shares = json.loads(ran.stdout.strip().split('\n')[-1])
     assert said == max(shares['confidences'], key=lambda o: o['confidence'])['label']

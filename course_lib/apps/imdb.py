@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from .recipe import data_folder
-from .text import TextResult, read_texts, ready_texts, run_steps
+from .text import TextResult, check_settings, read_texts, ready_texts, run_steps
 from ..data.external import URLs
 
 # %% ../../nbs/library/apps/imdb.ipynb #4546ffc0
@@ -28,13 +28,13 @@ def imdb_texts(folder:str|Path # of the data set
 lesson = 4
 
 def train(data:str='sample',  # 'sample' (generated), 'real', or a folder of reviews
-          epochs:int=None,    # passes of the language model (default: by the number of words)
+          epochs:int=None,    # passes of the language model (default: by the number of words; 0: it learns nothing)
           max_vocab:int=12_000, # words that are known
           seed:int=0,         # the same seed gives the same numbers
           out:str=None,       # folder for models, page and finished steps; by default nothing is written
          )->TextResult:
     "Films: is a review for or against? A language model, then a classifier, beside word counts."
-    if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
     settings = dict(data=data, epochs=epochs, max_vocab=max_vocab, seed=seed, lang='en')
+    check_settings(settings, out)
     df = ready_texts(imdb_texts(data_folder(URLs.IMDB, data)), seed)
     return run_steps('imdb', data, df, settings, out)

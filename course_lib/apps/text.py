@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['sizes', 'lesson', 'read_texts', 'ready_texts', 'WordCounts', 'steps_in', 'lm_epochs', 'lm_streams', 'classifier_plan',
-           'train_lm', 'train_classifier', 'TextResult', 'judged_texts', 'which_is_better', 'train', 'run_steps',
-           'reads_texts', 'predict_texts', 'write_on']
+           'train_lm', 'train_classifier', 'TextResult', 'judged_texts', 'which_is_better', 'train', 'check_settings',
+           'run_steps', 'reads_texts', 'predict_texts', 'write_on']
 
 # %% ../../nbs/library/apps/text.ipynb #8a33af99
 import hashlib
@@ -167,16 +167,18 @@ def lm_streams(n_words:int, # of the texts to learn from
     "Few words in few streams: the fewer, the more steps; but each should be long enough to be worth reading."
     return int(np.clip(min(n_words / 1500, max(32, n_words / 10_000)), min(4, most), most))
 
-def classifier_plan(n:int # texts to learn from
+def classifier_plan(n:int, # texts to learn from
+                    reads:bool=True # does it start from a language model?
                    )->tuple: # (texts in a batch, steps: groups that are trained, counted from the last; epochs; rate)
-    "Gradual unfreezing: the head, one group more, then all, until 16,000 texts have been read."
-    bs = 16 if n < 4000 else 32
-    return bs, [(-1, 1, 2e-2), (-2, 1, 1e-2), (0, int(np.clip(np.ceil(16_000 / n), 2, 12)), 1e-2)]
+    "Gradual unfreezing: the head, one group more, then all, until 16,000 texts are read; from nothing all at once."
+    bs, epochs = 16 if n < 4000 else 32, int(np.clip(np.ceil(16_000 / n), 2, 12))
+    if not reads: return bs, [(0, epochs + 1, 1e-2)] # about as much work
+    return bs, [(-1, 1, 2e-2), (-2, 1, 1e-2), (0, epochs, 1e-2)]
 
 # %% ../../nbs/library/apps/text.ipynb #b09dbe1a
 def train_lm(df:pd.DataFrame,  # of `ready_texts`
              out=None,         # folder for steps
-             epochs:int=None,  # passes (default: `lm_epochs`)
+             epochs:int=None,  # passes (default: `lm_epochs`); 0: it stays as it was born
              config:dict=sizes, # of the net
              lang:str='en',    # language of the texts
              max_vocab:int=12_000, # words that are known
@@ -190,9 +192,9 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
     set_seed(seed)
     learn = language_model_learner(dls, AWD_LSTM, config, drop_mult=0.5 if n < 3e6 else 0.2, pretrained=False,
                                    metrics=[accuracy, Perplexity()], wd=0.05, cbs=GradientClip(0.4))
-    epochs = epochs or lm_epochs(n)
+    epochs = lm_epochs(n) if epochs is None else epochs
     key = dict(texts=_mark(df), config=config, lang=lang, max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed)
-    steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))
+    if epochs: steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))
     return learn, key
 
 def _few_judges(df, seed, who, most=2000):
@@ -216,7 +218,7 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
     "Step 2: the reader of the language model, and a head, unfrozen one group after the other."
     labelled = df[df.label != '']
     tok = lm.dls.train.tokenizer.tok
-    bs, plan = classifier_plan(int((~labelled.is_valid).sum()))
+    bs, plan = classifier_plan(int((~labelled.is_valid).sum()), key['epochs'] > 0)
     dls = TextDataLoaders.from_df(labelled, text_col='text', label_col='label', valid_col='is_valid', bs=bs,
                                   text_vocab=lm.vocab, tok_tfm=tok)
     set_seed(seed)
@@ -226,7 +228,8 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
     learn.reader.load_state_dict(lm.reader.state_dict())
     def work():
         few = _few_judges(labelled, seed, 'while it learns, the classifier is')
-        if len(few) < len(labelled): learn.dls = DataLoaders(dls.train, dls.test_dl(few[few.is_valid], with_labels=True))
+        if len(few) < len(labelled):
+            learn.dls = DataLoaders(dls.train, dls.test_dl(few[few.is_valid], with_labels=True))
         for group, epochs, lr in plan:
             learn.freeze_to(max(group, -learn.n_groups)) if group else learn.unfreeze()
             learn.fit_one_cycle(epochs, lr if group == -1 else slice(lr / 2.6, lr))
@@ -277,7 +280,7 @@ def train(file:str,          # your texts: a table (.csv, .tsv, .parquet, .feath
           target:str=None,   # column of the labels (default: `label`, or the only other column)
           valid:str=None,    # column that is true for rows that judge (default: `is_valid`, else drawn at random)
           lang:str='en',     # language of the texts: de, fr, zh, xx for any …
-          epochs:int=None,   # passes of the language model (default: by the number of words)
+          epochs:int=None,   # passes of the language model (default: by the number of words; 0: it learns nothing)
           max_vocab:int=12_000, # words that are known; others are all one
           sep:str=None,      # between cells; tab for a tab (default: found)
           encoding:str=None, # of the file or files, such as cp1252 (default: found; files of a folder: utf-8)
@@ -286,11 +289,16 @@ def train(file:str,          # your texts: a table (.csv, .tsv, .parquet, .feath
          )->TextResult:
     "Any texts: a language model, then a classifier, beside word counts."
     settings = {k: v for k, v in locals().items() if k not in ('file', 'out')}
-    for name in ('epochs', 'max_vocab'):
-        if settings[name] is not None and settings[name] < 1: raise ValueError(f'{name} should be at least 1')
-    if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
+    check_settings(settings, out)
     df = ready_texts(read_texts(file, text, target, valid, sep, encoding), seed)
     return run_steps('text', str(file), df, settings, out)
+
+def check_settings(settings:dict, out=None): # of the recipe; its folder
+    "Raise before anything is read."
+    for name, least in (('epochs', 0), ('max_vocab', 1)):
+        if settings[name] is not None and settings[name] < least:
+            raise ValueError(f'{name}={settings[name]}: it should be at least {least}')
+    if out is not None and Path(out).is_file(): raise NotADirectoryError(f'out={out} is a file; name a folder')
 
 def run_steps(app:str,          # name of the recipe
               data:str,         # where the texts come from
@@ -302,10 +310,11 @@ def run_steps(app:str,          # name of the recipe
     "The three steps, judged."
     start, how = time.perf_counter(), {k: settings[k] for k in ('lang', 'epochs', 'max_vocab', 'seed')}
     set_seed(settings['seed'], reproducible=True)
-    print('\nstep 1: a language model of these texts', flush=True)
+    none = ': none, the classifier starts from nothing' if settings['epochs'] == 0 else ''
+    print(f'\nstep 1: a language model of these texts{none}', flush=True)
     lm, key = train_lm(df, out, config=config, **how)
     values = [float(v) for v in lm.validate()]
-    print(f'step 2: a classifier that reads as the language model does', flush=True)
+    print('step 2: a classifier' + ('' if none else ' that reads as the language model does'), flush=True)
     learn = train_classifier(df, lm, key, out, seed=settings['seed'])
     print('step 3: word counts beside it', flush=True)
     metrics, baselines = judged_texts(learn, df)

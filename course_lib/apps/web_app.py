@@ -4,13 +4,18 @@
 
 # %% auto #0
 __all__ = ['most_bytes', 'most_side', 'most_letters', 'Question', 'Answer', 'Desk', 'checked_picture', 'PictureDesk', 'heated',
-           'TextDesk', 'WriterDesk', 'RowDesk', 'FilmDesk', 'desk_of', 'free_port', 'examples_of', 'web_app', 'serve']
+           'TextDesk', 'WriterDesk', 'RowDesk', 'FilmDesk', 'desk_of', 'free_port', 'examples_of', 'web_app',
+           'what_is_sent', 'serve']
 
 # %% ../../nbs/library/apps/web_app.ipynb #53854394
 import math
 import os
 import re
+import signal
 import socket
+import tempfile
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -228,12 +233,12 @@ def web_app(model,         # a file of `learn.export`, or a learner
     "The page of a learner, laid out with Gradio."
     os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False') # nothing leaves this machine
     try: import gradio as gr
-    except ImportError: raise ImportError('Gradio is missing: pip install "course_lib[app]"') from None
+    except ImportError as e: raise ImportError(f'no Gradio here ({e}): pip install "course_lib[app]"') from None
     file = Path(model) if isinstance(model, (str, Path)) else None
     desk = desk_of(model if file is None else load_learner(file))
     if examples is None and file is not None and any((file.parent/'examples').glob('example_*')):
         examples = file.parent/'examples' # a run of pictures has left them
-    with gr.Blocks(title=f'course_lib: {desk.title}', analytics_enabled=False) as page:
+    with gr.Blocks(title=f'course_lib: {desk.title}', analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(f'# {desk.title}')
         with gr.Row():
             with gr.Column():
@@ -264,6 +269,16 @@ def _input(gr, q):
     if q.kind == 'number': return gr.Number(label=q.name, value=q.default)
     return gr.Dropdown([(str(c), c) for c in q.choices], label=q.name, value=q.default)
 
+@contextmanager
+def what_is_sent(): # the folder
+    "A place of its own for what visitors send, gone when the page ends; `GRADIO_TEMP_DIR` names another, which stays."
+    named = os.environ.get('GRADIO_TEMP_DIR')
+    if named: yield Path(named); return
+    with tempfile.TemporaryDirectory(prefix='course_lib_app_', ignore_cleanup_errors=True) as folder:
+        os.environ['GRADIO_TEMP_DIR'] = folder
+        try: yield Path(folder)
+        finally: del os.environ['GRADIO_TEMP_DIR']
+
 def serve(model:str,               # a file of `learn.export`
           host:str='127.0.0.1',    # this machine alone; 0.0.0.0: everybody who can reach it
           port:int=7860,           # where it listens
@@ -271,8 +286,13 @@ def serve(model:str,               # a file of `learn.export`
          ):
     "Serve the page of a model until it is interrupted."
     if not Path(model).is_file(): raise FileNotFoundError(f'no such file: {model}')
-    page = web_app(model, examples)
     free_port(host, port)
+    with what_is_sent():
+        _serve(web_app(model, examples), host, port)
+
+def _serve(page, host, port):
+    if threading.current_thread() is threading.main_thread(): # `docker stop` ends it as Ctrl+C does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f'http://{"localhost" if host == "127.0.0.1" else host}:{port}   (Ctrl+C ends it)', flush=True)
     if host not in ('127.0.0.1', 'localhost'): print('Everybody who reaches this machine can ask.')
     page.queue(max_size=64).launch(server_name=host, server_port=port, share=False, quiet=True, show_error=False,
