@@ -5,9 +5,10 @@ spec = dict(
     title='Reviews: the recipe `imdb` beside word counts',
     what='`course_lib train imdb`, as it comes: a language model of the texts to learn from, a classifier on top of it, TF-IDF of words and pairs of words '
          'with logistic regression beside both, and the mean of net and counts. Drawn reviews: 2,000 with a label and 2,000 without, 1,000 to judge by; '
-         'the sample: 800 and 200; the whole: 25,000 and 25,000. Each side in a process of its own.',
+         'the sample: 800 and 200; the whole: 25,000 and 25,000; once more without a language model, the classifier from '
+         'nothing (`--epochs 0`). Each side in a process of its own.',
     about_data='real reviews of films from the mirror (Maas and others, 2011)', source='IMDB_SAMPLE', sample='imdb_sample',
-    sides=dict(drawn='drawn reviews', sample='1,000 real reviews', whole='50,000 real reviews'),
+    sides=dict(drawn='drawn reviews', sample='1,000 real reviews', whole='50,000 real reviews', nothing='50,000, no language model'),
     measures=dict(accuracy=dict(text='accuracy of the net', better='high', quality=True),
                   counts=dict(text='accuracy of word counts', better='high', quality=True),
                   joint=dict(text='accuracy of the mean of both', better='high', quality=True),
@@ -34,6 +35,7 @@ def drawn(args):
 
 def sample(args): return told(args, '--data', str(args.data))
 def whole(args): return told(args)
+def nothing(args): return {k: v for k, v in told(args, '--epochs', '0').items() if not k.startswith('lm_')}   # it has learnt nothing
 
 
-if __name__ == '__main__': main(dict(drawn=drawn, sample=sample, whole=whole))
+if __name__ == '__main__': main(dict(drawn=drawn, sample=sample, whole=whole, nothing=nothing))

@@ -148,8 +148,20 @@ def measure(name, args, about):
                   versions=about['versions'], commit=about['commit'], rounds=rounds, epochs=spec.get('epochs'),
                   sides=sides, measures=spec['measures'], compare=[r for r in spec['ratios'] if r[0] in sides and r[1] in sides], runs=runs)
     for run in runs: run['values'].get('settings', {}).pop('data', None)   # a folder of this machine; `data` above says which data
+    if args.add: result = added(json.loads((here/'results'/f'{name}.json').read_text()), result, texts)
     result['summary'] = summary(result)
     write(args.out/f'{name}.json', result)
+
+
+def added(old, new, texts):
+    "The sides of both, the new ones in place of the old; each was measured by itself, so there must be nothing to compare."
+    differs = [k for k in ('machine', 'threads', 'data', 'quick') if old[k] != new[k]]
+    if differs or new['compare'] or old['compare']: raise RuntimeError(f'--add: {", ".join(differs) or "ratios need sides that took turns"} (the old result stays)')
+    runs = [r for r in old['runs'] if r['side'] not in new['sides']] + new['runs']
+    sides = {k: v for k, v in texts.items() if k in {r['side'] for r in runs}}
+    order = list(sides)
+    return {**new, 'sides': sides, 'runs': sorted(runs, key=lambda r: (r['round'], order.index(r['side']))),
+            'load': max(old['load'] or 0, new['load'] or 0), 'seconds': old['seconds'] + new['seconds']}
 
 
 def write(path, result):
@@ -170,10 +182,11 @@ def main():
     parser.add_argument('--quick', action='store_true', help='a smoke run of all sides; its figures go to out/bench and mean nothing')
     parser.add_argument('--rounds', type=int, help='so many, instead of what the benchmark says')
     parser.add_argument('--sides', nargs='+', help='only these sides (with --out)')
+    parser.add_argument('--add', action='store_true', help='put --sides into the result that stands, beside its other sides (where nothing is compared)')
     parser.add_argument('--out', type=Path, help='folder for the results (default: benchmarks/results)')
     args = parser.parse_args()
     if unknown := set(args.names) - set(benchmarks): parser.error(f'no benchmark {", ".join(sorted(unknown))}: there are {", ".join(benchmarks)}')
-    if args.sides and not args.out: parser.error('--sides makes half a result: give it a folder of its own with --out')
+    if args.sides and not (args.out or args.add): parser.error('--sides makes half a result: give it a folder of its own with --out, or --add it')
     args.out = args.out or (root/'out'/'bench' if args.quick else here/'results')
     found = dict(ours=versions(sys.executable))
     if not args.sides or any(s.startswith(of_peers) for s in args.sides):

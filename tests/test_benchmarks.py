@@ -71,3 +71,17 @@ def test_a_small_run(tmp_path):
 def test_wrong_name():
     done = subprocess.run([sys.executable, here/'run.py', 'enigne'], capture_output=True, text=True)
     assert done.returncode == 2 and 'no benchmark enigne: there are imports, engine' in done.stderr
+
+
+def test_a_side_is_added():
+    "In its own place, the others as they were; not to a result of another machine, nor where sides are compared."
+    run = importlib.import_module('run')
+    texts = dict(a='A', b='B', c='C')
+    def result(*sides, **more):
+        return dict(machine='m', threads=1, data=None, quick=False, compare=[], load=1., seconds=5, sides={s: texts[s] for s in sides},
+                    runs=[dict(round=0, side=s, values=dict(x=len(more))) for s in sides]) | more
+    both = run.added(result('a', 'c'), result('b', 'c', load=2.), texts)
+    assert list(both['sides']) == [r['side'] for r in both['runs']] == ['a', 'b', 'c']
+    assert [r['values']['x'] for r in both['runs']] == [0, 1, 1] and (both['load'], both['seconds']) == (2., 10)
+    for other in (dict(machine='n'), dict(compare=[['a', 'b', 'x', None]])):
+        with pytest.raises(RuntimeError, match='the old result stays'): run.added(result('a'), result('b', **other), texts)
