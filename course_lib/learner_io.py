@@ -383,7 +383,7 @@ def check_size(c:dict,       # what `nn_recipe` gave
 @contextmanager
 def _limits(most, seconds=60):
     "No more than so many modules, parameters and buffers are made in the block, and in no more time of the processor."
-    made, me, until = [0], threading.get_ident(), time.thread_time() + seconds # others on this machine take no part of it
+    made, me, until = [0], threading.get_ident(), time.thread_time() + seconds # not the clock's
     def count(*args):
         if threading.get_ident() != me: return
         made[0] += 1
