@@ -1,5 +1,4 @@
 "A batch of 64 as a whole, in two and in four parts, and with activations computed twice: memory and seconds of a step."
-import resource
 import sys
 import time
 
@@ -9,7 +8,7 @@ spec = dict(
     title='A batch in parts: memory and time',
     what='ConvNeXt-Small (50 million weights, fresh), pictures of 128 pixels, Adam with weight decay, steps of 64 pictures, mixed precision as the library '
          'chooses it. Peak of all tensors, as `train_memory` counts it; peak of the process above what it held before its first step (or, on a GPU, '
-         'that of the card); seconds of a step, median of three after a first one. Each side in a process of its own. The course names 4, 3 and 2.5 GB '
+         'that of the card); seconds of a step, median of three after two. Each side in a process of its own. The course names 4, 3 and 2.5 GB '
          'on its GPU for a whole batch, two and four parts.',
     sides=dict(whole='64 at once', two='2 × 32', four='4 × 16', twice='64 at once, activations computed twice'),
     measures=dict(tensors=dict(text='GB of tensors', better='low', quality=True), process=dict(text='GB of the process', better='low', quality=True),
@@ -21,6 +20,7 @@ spec = dict(
 
 def held(device):
     "Bytes, at most so far."
+    import resource
     import torch
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

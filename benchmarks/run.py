@@ -133,6 +133,9 @@ def measure(name, args, about):
 
     def turn(side):
         return lambda i: run_side(script, side, env, [*options, '--round', str(i)])
+    same = dict(machine=about['machine'], threads=threads, rounds=rounds, epochs=spec.get('epochs'), quick=args.quick,
+                data=data and spec.get('about_data') or data and dict(sample='generated: 800 + 200 pictures of about 160 pixels', real='2,000 + 500 photographs from the mirror')[data])
+    old = standing(here/'results'/f'{name}.json', same, spec) if args.add else None
     start, load = time.time(), os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
     if spec.get('warm_up'):
         for side in sides: turn(side)(0)
@@ -142,21 +145,26 @@ def measure(name, args, about):
         runs.append(run)
     if load is not None: load = max(load, os.getloadavg()[0] - (threads or cores))   # others may have come meanwhile
     result = dict(name=name, title=spec['title'] + (', real photographs' if name == 'pictures_real' or name == 'decoding_real' else ''),
-                  what=spec['what'], date=datetime.date.today().isoformat(), command=f'make bench NAMES={name}', quick=args.quick,
-                  data=data and spec.get('about_data') or data and dict(sample='generated: 800 + 200 pictures of about 160 pixels', real='2,000 + 500 photographs from the mirror')[data],
-                  machine=about['machine'], threads=threads, load=load and round(load, 2), seconds=round(time.time() - start),
-                  versions=about['versions'], commit=about['commit'], rounds=rounds, epochs=spec.get('epochs'),
+                  what=spec['what'], date=datetime.date.today().isoformat(), command=f'make bench NAMES={name}', **same,
+                  load=load and round(load, 2), seconds=round(time.time() - start), versions=about['versions'], commit=about['commit'],
                   sides=sides, measures=spec['measures'], compare=[r for r in spec['ratios'] if r[0] in sides and r[1] in sides], runs=runs)
     for run in runs: run['values'].get('settings', {}).pop('data', None)   # a folder of this machine; `data` above says which data
-    if args.add: result = added(json.loads((here/'results'/f'{name}.json').read_text()), result, texts)
+    if old: result = added(old, result, texts)
     result['summary'] = summary(result)
     write(args.out/f'{name}.json', result)
 
 
+def standing(path, same, spec):
+    "The result that sides are added to; RuntimeError, before anything is measured, where they would not fit."
+    if not path.exists(): raise RuntimeError(f'--add: there is no {path.name} yet')
+    old = json.loads(path.read_text(encoding='utf-8'))
+    if spec['ratios']: raise RuntimeError('--add: ratios need sides that took turns; measure all of them')
+    if differs := [k for k in same if old[k] != same[k]]: raise RuntimeError(f'--add: another {", ".join(differs)} than in {path.name}')
+    return old
+
+
 def added(old, new, texts):
-    "The sides of both, the new ones in place of the old; each was measured by itself, so there must be nothing to compare."
-    differs = [k for k in ('machine', 'threads', 'data', 'quick') if old[k] != new[k]]
-    if differs or new['compare'] or old['compare']: raise RuntimeError(f'--add: {", ".join(differs) or "ratios need sides that took turns"} (the old result stays)')
+    "The sides of both, the new ones in place of the old."
     runs = [r for r in old['runs'] if r['side'] not in new['sides']] + new['runs']
     sides = {k: v for k, v in texts.items() if k in {r['side'] for r in runs}}
     order = list(sides)

@@ -564,6 +564,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'course_lib/apps/web_app.py'),
                                          'course_lib.apps.web_app.WriterDesk.asked': ( 'library/apps/web_app.html#writerdesk.asked',
                                                                                        'course_lib/apps/web_app.py'),
+                                         'course_lib.apps.web_app._ends_as_by_hand': ( 'library/apps/web_app.html#_ends_as_by_hand',
+                                                                                       'course_lib/apps/web_app.py'),
                                          'course_lib.apps.web_app._input': ( 'library/apps/web_app.html#_input',
                                                                              'course_lib/apps/web_app.py'),
                                          'course_lib.apps.web_app._serve': ( 'library/apps/web_app.html#_serve',

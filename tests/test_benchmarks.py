@@ -73,15 +73,17 @@ def test_wrong_name():
     assert done.returncode == 2 and 'no benchmark enigne: there are imports, engine' in done.stderr
 
 
-def test_a_side_is_added():
-    "In its own place, the others as they were; not to a result of another machine, nor where sides are compared."
+def test_a_side_is_added(tmp_path):
+    "In its own place, the others as they were; what does not fit is said before anything is measured."
     run = importlib.import_module('run')
-    texts = dict(a='A', b='B', c='C')
-    def result(*sides, **more):
-        return dict(machine='m', threads=1, data=None, quick=False, compare=[], load=1., seconds=5, sides={s: texts[s] for s in sides},
-                    runs=[dict(round=0, side=s, values=dict(x=len(more))) for s in sides]) | more
-    both = run.added(result('a', 'c'), result('b', 'c', load=2.), texts)
+    texts, same = dict(a='A', b='B', c='C'), dict(machine='m', threads=1)
+    def result(value, load, *sides):
+        return same | dict(load=load, seconds=5, sides={s: texts[s] for s in sides}, runs=[dict(round=0, side=s, values=dict(x=value)) for s in sides])
+    file = tmp_path/'x.json'
+    with pytest.raises(RuntimeError, match='no x.json yet'): run.standing(file, same, dict(ratios=[]))
+    file.write_text(json.dumps(result(0, 1., 'a', 'c')))
+    both = run.added(run.standing(file, same, dict(ratios=[])), result(1, 2., 'b', 'c'), texts)
     assert list(both['sides']) == [r['side'] for r in both['runs']] == ['a', 'b', 'c']
     assert [r['values']['x'] for r in both['runs']] == [0, 1, 1] and (both['load'], both['seconds']) == (2., 10)
-    for other in (dict(machine='n'), dict(compare=[['a', 'b', 'x', None]])):
-        with pytest.raises(RuntimeError, match='the old result stays'): run.added(result('a'), result('b', **other), texts)
+    with pytest.raises(RuntimeError, match='another machine'): run.standing(file, same | dict(machine='n'), dict(ratios=[]))
+    with pytest.raises(RuntimeError, match='took turns'): run.standing(file, same, dict(ratios=[['a', 'b', 'x', None]]))

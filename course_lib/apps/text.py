@@ -310,23 +310,23 @@ def run_steps(app:str,          # name of the recipe
     "The three steps, judged."
     start, how = time.perf_counter(), {k: settings[k] for k in ('lang', 'epochs', 'max_vocab', 'seed')}
     set_seed(settings['seed'], reproducible=True)
-    none = ': none, the classifier starts from nothing' if settings['epochs'] == 0 else ''
-    print(f'\nstep 1: a language model of these texts{none}', flush=True)
+    reads = settings['epochs'] != 0
+    print('\nstep 1: ' + ('a language model of these texts' if reads else 'no language model (epochs=0)'), flush=True)
     lm, key = train_lm(df, out, config=config, **how)
-    values = [float(v) for v in lm.validate()]
-    print('step 2: a classifier' + ('' if none else ' that reads as the language model does'), flush=True)
+    told = dict(zip(('lm_loss', 'lm_accuracy'), map(float, lm.validate()))) if reads else {}
+    print('step 2: a classifier ' + ('that reads as the language model does' if reads else 'from nothing'), flush=True)
     learn = train_classifier(df, lm, key, out, seed=settings['seed'])
     print('step 3: word counts beside it', flush=True)
     metrics, baselines = judged_texts(learn, df)
-    metrics |= dict(lm_loss=values[0], lm_accuracy=values[1])
+    metrics |= told
     result = TextResult(app, data, metrics, baselines, time.perf_counter() - start, settings, learn=learn)
     note = which_is_better(metrics, baselines, len(learn.dls.valid_ds))
     print(f'\nNote: {note}')
-    if out is not None: _write(result, Path(out), lm, note)
+    if out is not None: _write(result, Path(out), lm if reads else None, note)
     return result
 
 def _write(result, out, lm, note):
-    "Both models and the page of a run."
+    "The classifier, the language model if there is one, and the page of a run."
     out.mkdir(parents=True, exist_ok=True)
     m, b = result.metrics, result.baselines['word counts']
     rows = [{'': 'this net', 'accuracy': m['accuracy'], 'log loss': m['log_loss']},
@@ -335,12 +335,14 @@ def _write(result, out, lm, note):
             {'': 'commonest class', 'accuracy': result.baselines['commonest class']['accuracy'], 'log loss': None}]
     page = Page(f'{result.app}: {Path(result.data).name}', f'Trained in {result.seconds:.0f} s.')
     page = page.add_heading('How good is it?').add_table(rows).add_text(note)
-    page = page.add_heading('The language model').add_text(f'{m["lm_accuracy"]:.1%} of the words of texts that it has '
+    if lm: page = page.add_heading('The language model').add_text(f'{m["lm_accuracy"]:.1%} of the words of texts that it has '
         f'not seen are guessed; loss {m["lm_loss"]:.3f}, perplexity {np.exp(m["lm_loss"]):.1f}.')
     page = page.add_heading('Settings').add_table([result.settings])
-    result.learn.path = lm.path = out.resolve()
-    result.files |= dict(model=str(result.learn.export('model.pkl')), lm=str(lm.export('lm.pkl')),
-                         page=str(page.save(out/'report.html')))
+    for name, learn in (('model', result.learn), ('lm', lm)):
+        if learn is None: continue
+        learn.path = out.resolve()
+        result.files[name] = str(learn.export(f'{name}.pkl'))
+    result.files['page'] = str(page.save(out/'report.html'))
 
 # %% ../../nbs/library/apps/text.ipynb #2ea380c4
 def reads_texts(model:str # a file

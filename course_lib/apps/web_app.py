@@ -287,12 +287,17 @@ def serve(model:str,               # a file of `learn.export`
     "Serve the page of a model until it is interrupted."
     if not Path(model).is_file(): raise FileNotFoundError(f'no such file: {model}')
     free_port(host, port)
-    with what_is_sent():
-        _serve(web_app(model, examples), host, port)
+    with what_is_sent(), _ends_as_by_hand(): _serve(web_app(model, examples), host, port)
+
+@contextmanager
+def _ends_as_by_hand():
+    "`docker stop` is like Ctrl+C."
+    if threading.current_thread() is not threading.main_thread(): yield; return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try: yield
+    finally: signal.signal(signal.SIGTERM, before)
 
 def _serve(page, host, port):
-    if threading.current_thread() is threading.main_thread(): # `docker stop` ends it as Ctrl+C does
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f'http://{"localhost" if host == "127.0.0.1" else host}:{port}   (Ctrl+C ends it)', flush=True)
     if host not in ('127.0.0.1', 'localhost'): print('Everybody who reaches this machine can ask.')
     page.queue(max_size=64).launch(server_name=host, server_port=port, share=False, quiet=True, show_error=False,
