@@ -335,7 +335,8 @@ def _write(result, out, lm, note):
             {'': 'commonest class', 'accuracy': result.baselines['commonest class']['accuracy'], 'log loss': None}]
     page = Page(f'{result.app}: {Path(result.data).name}', f'Trained in {result.seconds:.0f} s.')
     page = page.add_heading('How good is it?').add_table(rows).add_text(note)
-    if lm: page = page.add_heading('The language model').add_text(f'{m["lm_accuracy"]:.1%} of the words of texts that it has '
+    if lm is not None: page = page.add_heading('The language model').add_text(
+        f'{m["lm_accuracy"]:.1%} of the words of texts that it has '
         f'not seen are guessed; loss {m["lm_loss"]:.3f}, perplexity {np.exp(m["lm_loss"]):.1f}.')
     page = page.add_heading('Settings').add_table([result.settings])
     for name, learn in (('model', result.learn), ('lm', lm)):
