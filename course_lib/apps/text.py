@@ -266,7 +266,7 @@ def which_is_better(metrics:dict, baselines:dict, n:int # of the texts that judg
     "Net or counts? In a sentence."
     ours, theirs, both = metrics['accuracy'], baselines['word counts']['accuracy'], metrics['joint_accuracy']
     error = (ours * (1 - ours) / n)**0.5
-    if abs(ours - theirs) < 2 * error: said = f'net ({ours:.3f}) and word counts ({theirs:.3f}) are level'
+    if abs(ours - theirs) <= 2 * error: said = f'net ({ours:.3f}) and word counts ({theirs:.3f}) are level'
     elif ours > theirs: said = f'better: the net ({ours:.3f} against {theirs:.3f})'
     else: said = f'better: word counts ({theirs:.3f} against {ours:.3f})'
     joint = f'; the mean of both has {both:.3f}' if both > max(ours, theirs) else ''
