@@ -17,7 +17,7 @@ spec = dict(
 
 
 def trained(args, turns=True, shift=2, change=None, fit=None, **kwargs):
-    from course_lib.apps.cifar10 import fast_learner, fit_falling, small_pictures
+    from course_lib.apps.cifar10 import fast_learner, small_pictures
     from course_lib.torch_core import set_seed
     from course_lib.vision.fast_net import SixLooks, fast_net
     set_seed(args.round)
@@ -26,7 +26,9 @@ def trained(args, turns=True, shift=2, change=None, fit=None, **kwargs):
     if change: change(net)
     learn, start = fast_learner(dls, net, **kwargs), time.perf_counter()
     epochs = 1 if args.quick else 2
-    with learn.no_bar(), learn.no_logging(): (fit or fit_falling)(learn, epochs)
+    with learn.no_bar(), learn.no_logging():
+        if fit: fit(learn, epochs)
+        else: learn.fit_falling(epochs, .24, wd=0.)
     took, one_look = time.perf_counter() - start, learn.validate()[1]
     learn.model = SixLooks(learn.model)
     return dict(accuracy=learn.validate()[1], one_look=one_look, seconds=took)

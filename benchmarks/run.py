@@ -159,17 +159,25 @@ def standing(path, same, spec):
     if not path.exists(): raise RuntimeError(f'--add: there is no {path.name} yet')
     old = json.loads(path.read_text(encoding='utf-8'))
     if spec['ratios']: raise RuntimeError('--add: ratios need sides that took turns; measure all of them')
-    if differs := [k for k in same if old[k] != same[k]]: raise RuntimeError(f'--add: another {", ".join(differs)} than in {path.name}')
+    differs = [k for k in same if k != 'machine' and old[k] != same[k]]
+    if differs: raise RuntimeError(f'--add: another {", ".join(differs)} than in {path.name}')
+    if old['machine'] != same['machine']: print(f'--add: another machine than in {path.name}: accuracies and the like are added, seconds are not', flush=True)
     return old
 
 
 def added(old, new, texts):
-    "The sides of both, the new ones in place of the old."
-    runs = [r for r in old['runs'] if r['side'] not in new['sides']] + new['runs']
+    "The sides of both, the new ones in place of the old; of another machine only what no clock measures."
+    runs, elsewhere = new['runs'], {k: v for k, v in old.get('elsewhere', {}).items() if k not in new['sides']}
+    if apart := old['machine'] != new['machine']:
+        timed = [m for m, facts in new['measures'].items() if not facts.get('quality')]
+        runs = [{**r, 'values': {k: v for k, v in r['values'].items() if k not in timed}} for r in runs]
+        elsewhere |= {side: {k: new[k] for k in ('date', 'machine', 'commit')} for side in new['sides']}
+    runs = [r for r in old['runs'] if r['side'] not in new['sides']] + runs
     sides = {k: v for k, v in texts.items() if k in {r['side'] for r in runs}}
     order = list(sides)
-    return {**new, 'sides': sides, 'runs': sorted(runs, key=lambda r: (r['round'], order.index(r['side']))),
-            'load': max(old['load'] or 0, new['load'] or 0), 'seconds': old['seconds'] + new['seconds']}
+    both = dict(sides=sides, runs=sorted(runs, key=lambda r: (r['round'], order.index(r['side']))), **(dict(elsewhere=elsewhere) if elsewhere else {}))
+    if apart: return {**old, **{k: new[k] for k in ('title', 'what', 'measures')}, **both}
+    return {**new, **both, 'load': max(old['load'] or 0, new['load'] or 0), 'seconds': old['seconds'] + new['seconds']}
 
 
 def write(path, result):
@@ -190,7 +198,7 @@ def main():
     parser.add_argument('--quick', action='store_true', help='a smoke run of all sides; its figures go to out/bench and mean nothing')
     parser.add_argument('--rounds', type=int, help='so many, instead of what the benchmark says')
     parser.add_argument('--sides', nargs='+', help='only these sides (with --out)')
-    parser.add_argument('--add', action='store_true', help='put --sides into the result that stands, beside its other sides (where nothing is compared)')
+    parser.add_argument('--add', action='store_true', help='put --sides into the result that stands, beside its other sides (where nothing is compared); from another machine without seconds')
     parser.add_argument('--out', type=Path, help='folder for the results (default: benchmarks/results)')
     args = parser.parse_args()
     if unknown := set(args.names) - set(benchmarks): parser.error(f'no benchmark {", ".join(sorted(unknown))}: there are {", ".join(benchmarks)}')

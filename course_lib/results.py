@@ -121,6 +121,7 @@ class Measured:
 
 # %% ../nbs/library/results.ipynb #5dd087af
 def _name(record, what): return record['measures'].get(what, {}).get('text', what)
+def _side(record, side): return record['sides'][side].capitalize()
 
 @patch(as_prop=True)
 def busy(self:Measured)->bool:
@@ -159,8 +160,10 @@ def source(self:Measured)->str: # one line
     threads = f', {some(r["threads"], "thread")}' if r.get('threads') else ''
     machine = f'{m["cpu"]}, {some(m["cores"], "core")}{threads}, {m["memory_gb"]} GB'
     runs = f'median (smallest to largest) of {r["rounds"]} runs each, in turns' if r['rounds'] > 1 else 'one run each'
+    added = ''.join(f' {_side(r, side)}: on {o["date"]}, another machine ({o["machine"]["cpu"]}), without seconds.'
+                    for side, o in r.get('elsewhere', {}).items())
     return (f'{quick}Measured on {r["date"]} ({machine}; Python {with_["python"]}, {packages}) '
-            f'by `{r["command"]}`: {runs}.')
+            f'by `{r["command"]}`: {runs}.{added}')
 
 # %% ../nbs/library/results.ipynb #e5b263f4
 @patch

@@ -73,17 +73,34 @@ def test_wrong_name():
     assert done.returncode == 2 and 'no benchmark enigne: there are imports, engine' in done.stderr
 
 
+def test_a_side_of_another_machine_is_added_without_its_seconds(tmp_path):
+    "Accuracies do not depend on the machine; seconds do, and so they stay away."
+    run = importlib.import_module('run')
+    texts, measures = dict(a='A', b='B'), dict(right=dict(text='right', quality=True), seconds=dict(text='seconds'))
+    def result(machine, side, date):
+        return dict(machine=machine, threads=1, load=0., seconds=5, date=date, commit='c', title='', what='', measures=measures, sides={side: texts[side]},
+                    runs=[dict(round=0, side=side, values=dict(right=.5, seconds=3.))])
+    (tmp_path/'x.json').write_text(json.dumps(result('m', 'a', 'Monday')))
+    old = run.standing(tmp_path/'x.json', dict(machine='n', threads=1), dict(ratios=[]))
+    both = run.added(old, result('n', 'b', 'Tuesday'), texts)
+    assert [r['values'] for r in both['runs']] == [dict(right=.5, seconds=3.), dict(right=.5)]
+    assert (both['machine'], both['date'], both['seconds']) == ('m', 'Monday', 5)
+    assert both['elsewhere'] == dict(b=dict(date='Tuesday', machine='n', commit='c'))
+    again = run.added(both, result('m', 'b', 'Friday'), texts)   # measured again where the others were: seconds as well
+    assert 'elsewhere' not in again and again['runs'][1]['values'] == dict(right=.5, seconds=3.) and again['date'] == 'Friday'
+
+
 def test_a_side_is_added(tmp_path):
     "In its own place, the others as they were; what does not fit is said before anything is measured."
     run = importlib.import_module('run')
     texts, same = dict(a='A', b='B', c='C'), dict(machine='m', threads=1)
     def result(value, load, *sides):
-        return same | dict(load=load, seconds=5, sides={s: texts[s] for s in sides}, runs=[dict(round=0, side=s, values=dict(x=value)) for s in sides])
+        return same | dict(load=load, seconds=5, sides={s: texts[s] for s in sides}, measures={}, runs=[dict(round=0, side=s, values=dict(x=value)) for s in sides])
     file = tmp_path/'x.json'
     with pytest.raises(RuntimeError, match='no x.json yet'): run.standing(file, same, dict(ratios=[]))
     file.write_text(json.dumps(result(0, 1., 'a', 'c')))
     both = run.added(run.standing(file, same, dict(ratios=[])), result(1, 2., 'b', 'c'), texts)
     assert list(both['sides']) == [r['side'] for r in both['runs']] == ['a', 'b', 'c']
     assert [r['values']['x'] for r in both['runs']] == [0, 1, 1] and (both['load'], both['seconds']) == (2., 10)
-    with pytest.raises(RuntimeError, match='another machine'): run.standing(file, same | dict(machine='n'), dict(ratios=[]))
+    with pytest.raises(RuntimeError, match='another threads'): run.standing(file, same | dict(threads=2), dict(ratios=[]))
     with pytest.raises(RuntimeError, match='took turns'): run.standing(file, same, dict(ratios=[['a', 'b', 'x', None]]))

@@ -19,7 +19,7 @@ import torch
 from fastcore.foundation import L
 
 import course_lib
-import course_lib.callback.schedule  # gives learners `fit_one_cycle`
+import course_lib.callback.schedule  # gives learners their fits
 from .recipe import Result, data_folder, majority_share
 from ..callback.core import Callback
 from ..callback.tracker import CheckpointCallback
@@ -30,7 +30,7 @@ from ..data.transforms import IntToFloatTensor, Normalize, get_image_files, pare
 from ..learner import Learner
 from ..losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropy
 from ..metrics import accuracy
-from ..optimizer import SGD
+from ..optimizer import Muon
 from ..torch_core import TensorCategory, TensorImage, set_seed
 from ..vision.augment import Flip, RandomResizedCropGPU
 from ..vision.core import PILImage, image2tensor
@@ -175,10 +175,9 @@ lesson = 7   # which lesson teaches this: the command asks
 
 def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a folder of `train` and `test`
           arch:str='course_small', # one of our own architectures
-          epochs:int=15,       # passes through the training pictures
+          epochs:int=12,       # passes through the training pictures
           bs:int=256,          # pictures a batch
-          lr:float=0.25,       # highest learning rate (of SGD)
-          wd:float=5e-4,       # L2 penalty on the weights
+          lr:float=0.06,       # learning rate (of Muon) at first; it falls to 0
           seed:int=0,          # the same seed gives the same numbers
           resume:bool=False,   # go on where a run that was broken off stopped (in `out`)
           out:str=None,        # folder for the weights and a checkpoint; by default nothing is written
@@ -193,9 +192,9 @@ def train(data:str='sample',   # 'sample' (generated), 'real' (CIFAR-10), or a f
     set_seed(seed)
     dls = small_picture_loaders(path, model_meta[build]['stats'], bs)
     learn = Learner(dls, build(len(dls.vocab)), loss_func=LabelSmoothingCrossEntropy(0.1), metrics=accuracy,
-                    opt_func=partial(SGD, decouple_wd=False), cbs=GrowPictures({0: 24, 0.25: 32}))
+                    opt_func=partial(Muon, mom=.6, keep_norm=True), cbs=GrowPictures({0: 24, 0.25: 32}))
     if out is not None:
         learn.path = Path(out)
         learn.add_cb(CheckpointCallback(resume=resume))
-    learn.fit_one_cycle(epochs, lr, wd=wd)
+    learn.fit_falling(epochs, lr, wd=0.)
     return _judged(learn, Result('backbone', str(data), {}, {}, 0, settings, learn=learn), arch, start, out)

@@ -195,6 +195,20 @@ def fit_flat_cos(self:Learner,
     scheds = {'lr': flat_cos(1., pct_start, div_final)}
     self._fit_scheduled(scheds, n_epoch, lr, wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)
 
+# %% ../../nbs/library/callback/schedule.ipynb #2602b8b2
+@patch
+def fit_falling(self:Learner,
+    n_epoch:int,           # number of epochs
+    lr_max=None,           # rate of the first batch: number, slice, or one a layer group (default: `learn.lr`)
+    wd:float=None,         # weight decay (default: `learn.wd`)
+    cbs=None,              # callbacks for this fit only
+    reset_opt:bool=False,  # forget what the optimizer knows
+    start_epoch:int=0,     # epochs before this one count as done
+   ):
+    "Train with a rate that falls in a straight line to 0."
+    self._fit_scheduled({'lr': SchedLin(1., 0.)}, n_epoch, lr_max, wd=wd, cbs=cbs, reset_opt=reset_opt,
+                        start_epoch=start_epoch)
+
 # %% ../../nbs/library/callback/schedule.ipynb #68465605
 class CycleEndCallback(Callback):
     "Calls `f(learn, number of the cycle)` at the end of every cycle."
