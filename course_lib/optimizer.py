@@ -289,10 +289,11 @@ def RMSProp(params,                # as for `Optimizer`
 # %% ../nbs/library/optimizer.ipynb #a040adb4
 def orthogonal(x,          # a matrix: rows × columns
                rounds:int=5, # of the polynomial (Newton and Schulz); more bring no more than 0.7 to 1.2
-              ):           # a matrix of the same shape, bfloat16
+               dtype=None, # to compute in; None: float32 on a CPU, bfloat16 elsewhere
+              ):           # a matrix of the same shape, of that type
     "The directions of `x`, all about equally strong: singular values near 1 (K. Jordan and others, 2024)."
     tall = len(x) > x.shape[1]
-    x = (x.T if tall else x).bfloat16()
+    x = (x.T if tall else x).to(dtype or (torch.float32 if x.device.type == 'cpu' else torch.bfloat16))
     x = x / x.norm().clamp(min=1e-7)
     for _ in range(rounds): # 3.4445 x - 4.775 x xT x + 2.0315 x xT x xT x
         square = x @ x.T
