@@ -9,7 +9,7 @@ __all__ = ['norm_types', 'trainable_params', 'norm_bias_params', 'layer_groups',
 
 # %% ../nbs/library/learner.ipynb #7e8bd645
 import copy, inspect, threading, weakref
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -31,7 +31,7 @@ from .learner_show import Summary # summary and show_results
 from .losses import about_classes, looks_activated, meaning_of
 from .metrics import accuracy, mk_metric # the first because imports name it from here
 from .optimizer import Adam, get_hypers, set_hypers
-from .torch_core import default_device, doors, kept_memory, map_tensors, register, retag, to_cpu
+from .torch_core import default_device, doors, map_tensors, register, retag, to_cpu
 from .transform import Pipeline
 
 
@@ -321,8 +321,7 @@ def fit(self:Learner,
         if reset_opt or self.opt is None: self.create_opt()
         wd = self.wd if wd is None else wd
         self.set_hypers(lr=self.lr if lr is None else lr, **({} if wd is None else dict(wd=wd)))
-        with kept_memory() if self.device.type == 'cpu' else nullcontext():
-            TrainLoop.fit(self, n_epoch, [*listed(cbs), self.threads], start_epoch)
+        TrainLoop.fit(self, n_epoch, [*listed(cbs), self.threads], start_epoch)
 
 @patch
 def _ready(self:Learner):

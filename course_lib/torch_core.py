@@ -6,14 +6,13 @@
 __all__ = ['registry', 'name_of', 'register', 'role_of', 'takes_of', 'Configurable', 'to_config', 'check_config', 'from_config',
            'recipe', 'TensorBase', 'TensorImageBase', 'TensorImage', 'TensorImageBW', 'TensorMask', 'mask_look',
            'TensorPoint', 'TensorBBox', 'TensorCategory', 'TensorMultiCategory', 'retag', 'Category', 'MultiCategory',
-           'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'kept_memory',
-           'set_seed', 'in_one_process', 'distrib_barrier', 'show_title', 'ShowTitle', 'subplots', 'get_grid',
-           'show_image', 'show_titled_image', 'show_images', 'Module', 'params', 'doors']
+           'tensor', 'map_tensors', 'to_device', 'to_cpu', 'to_np', 'one_hot', 'default_device', 'set_seed',
+           'in_one_process', 'distrib_barrier', 'show_title', 'ShowTitle', 'subplots', 'get_grid', 'show_image',
+           'show_titled_image', 'show_images', 'Module', 'params', 'doors']
 
 # %% ../nbs/library/torch_core.ipynb #aa4e3f7c
-import copy, ctypes, functools, importlib, inspect, math, os, random, threading, time, typing
+import copy, functools, importlib, inspect, math, random, typing
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -434,30 +433,6 @@ def default_device(device=None, # 'cpu', 'cuda:1', 'mps' or a torch.device: use 
     if _chosen: return _chosen['device']
     if torch.cuda.is_available(): return torch.device('cuda', torch.cuda.current_device())
     return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
-
-# %% ../nbs/library/torch_core.ipynb #eb51d9dc
-@functools.cache
-def _c_library():
-    "The GNU C library, which can be told; None elsewhere."
-    with suppress(ValueError, OSError, AttributeError):
-        if (os.confstr('CS_GNU_LIBC_VERSION') or '').startswith('glibc'): return ctypes.CDLL(None)
-
-_keeping, _lock = [], threading.Lock()
-
-@contextmanager
-def kept_memory():
-    "Within the block freed memory stays with the process: its next use costs nothing (GNU C library; elsewhere nothing changes)."
-    c, start = _c_library(), time.monotonic()
-    with _lock:
-        if c and not _keeping: c.mallopt(-4, 0), c.mallopt(-1, -1) # no blocks of their own; never cut off what is free
-        _keeping.append(1)
-    try: yield
-    finally:
-        with _lock:
-            _keeping.pop() # several threads may train: the last one gives back
-            if c and not _keeping:
-                c.mallopt(-4, 65536), c.mallopt(-3, 2**25), c.mallopt(-1, 2**26) # as the library itself grows to be
-                if time.monotonic() - start > 1: c.malloc_trim(0)
 
 # %% ../nbs/library/torch_core.ipynb #23e2caf4
 def set_seed(s:int,                   # any whole number
