@@ -15,13 +15,15 @@ spec = dict(
 
 
 def trained(args, others):
+    import pandas as pd
     from course_lib.apps.imdb import imdb_texts
     from course_lib.apps.text import ready_texts, train_lm
+    from course_lib.text.models.core import LMCrossEntropy
     df = ready_texts(imdb_texts(args.data), 0)
-    n, n_judges = (150, 50) if args.quick else (2000, 500)
-    df = df[df.label != ''].groupby('is_valid', group_keys=False).sample(n, random_state=0)
-    df = df[~df.is_valid | (df.groupby('is_valid').cumcount() < n_judges)].reset_index(drop=True)
-    learn, _ = train_lm(df, epochs=0, others=others, seed=args.round)
+    counts = {False: 150, True: 50} if args.quick else {False: 2000, True: 500}
+    df = pd.concat([df[(df.label != '') & (df.is_valid == judges)].sample(n, random_state=0) for judges, n in counts.items()], ignore_index=True)
+    learn, _ = train_lm(df, epochs=0, seed=args.round)
+    learn.loss_func = LMCrossEntropy(others=others)
     start = time.perf_counter()
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(2, 1e-2)
     return dict(seconds=time.perf_counter() - start, nats=float(learn.validate()[0]))

@@ -4331,7 +4331,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'course_lib.results._name': ('library/results.html#_name', 'course_lib/results.py'),
                                     'course_lib.results._number': ('library/results.html#_number', 'course_lib/results.py'),
                                     'course_lib.results._rows_md': ('library/results.html#_rows_md', 'course_lib/results.py'),
-                                    'course_lib.results._side': ('library/results.html#_side', 'course_lib/results.py'),
                                     'course_lib.results._spread_text': ('library/results.html#_spread_text', 'course_lib/results.py'),
                                     'course_lib.results.all_measured': ('library/results.html#all_measured', 'course_lib/results.py'),
                                     'course_lib.results.in_turns': ('library/results.html#in_turns', 'course_lib/results.py'),

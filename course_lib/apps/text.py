@@ -34,7 +34,6 @@ from ..text.core import WordTokenizer, read_text
 from ..text.data import TextDataLoaders
 from ..text.learner import language_model_learner, text_classifier_learner
 from ..text.models.awdlstm import AWD_LSTM
-from ..text.models.core import LMCrossEntropy
 from ..torch_core import set_seed
 
 # %% ../../nbs/library/apps/text.ipynb #824c5cc0
@@ -184,8 +183,7 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
              lang:str='en',    # language of the texts
              max_vocab:int=12_000, # words that are known
              bs:int=64,        # streams
-             seed:int=0,       # of the random numbers
-             others:int=None): # words beside the batch's own that training compares with; None: all
+             seed:int=0):      # of the random numbers
     "Step 1: a language model of these texts, judged by (some of) those that will judge the classifier."
     how = dict(text_col='text', valid_col='is_valid', is_lm=True, tok_tfm=WordTokenizer(lang), max_vocab=max_vocab)
     n = int(df.text[~df.is_valid].str.count(r'\S+').sum() * 1.2)
@@ -193,11 +191,9 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
     dls = TextDataLoaders.from_df(_few_judges(df, seed, 'the language model is'), bs=bs, **how)
     set_seed(seed)
     learn = language_model_learner(dls, AWD_LSTM, config, drop_mult=0.5 if n < 3e6 else 0.2, pretrained=False,
-                                   loss_func=LMCrossEntropy(others=others), metrics=[accuracy, Perplexity()], wd=0.05,
-                                   cbs=GradientClip(0.4))
+                                   metrics=[accuracy, Perplexity()], wd=0.05, cbs=GradientClip(0.4))
     epochs = lm_epochs(n) if epochs is None else epochs
-    key = dict(texts=_mark(df), config=config, lang=lang, max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed,
-               others=others)
+    key = dict(texts=_mark(df), config=config, lang=lang, max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed)
     if epochs: steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))
     return learn, key
 
