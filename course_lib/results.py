@@ -159,8 +159,8 @@ def source(self:Measured)->str: # one line
     threads = f', {some(r["threads"], "thread")}' if r.get('threads') else ''
     machine = f'{m["cpu"]}, {some(m["cores"], "core")}{threads}, {m["memory_gb"]} GB'
     runs = f'median (smallest to largest) of {r["rounds"]} runs each, in turns' if r['rounds'] > 1 else 'one run each'
-    added = ''.join(f' Added on another machine ({o["machine"]["cpu"]}, {o["date"]}), without seconds: {r["sides"][side]}.'
-                    for side, o in r.get('elsewhere', {}).items())
+    added = ''.join(f' Added on another machine ({o["machine"]["cpu"]}, {o["date"]}), without seconds: '
+                    f'{r["sides"][side]}.' for side, o in r.get('elsewhere', {}).items())
     return (f'{quick}Measured on {r["date"]} ({machine}; Python {with_["python"]}, {packages}) '
             f'by `{r["command"]}`: {runs}.{added}')
 
