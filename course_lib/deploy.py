@@ -353,7 +353,7 @@ def to_int8(file,       # an `.onnx` of `to_onnx`
             out=None,   # to write (default: `…_int8.onnx` beside it)
             bs:int=16,  # pictures at once
            )->Path:
-    "The same model with weights of 8 bits, and for pictures activations, too."
+    "The same model with weights of 8 bits (7 used, so that no processor overflows), and for pictures activations, too."
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
     file = Path(file)
@@ -369,8 +369,9 @@ def to_int8(file,       # an `.onnx` of `to_onnx`
                 def get_next(self):
                     batch = next(self.batches, None)
                     return None if batch is None else dict(zip(model.note['inputs'], model.arrays(batch)))
-            quantize_static(str(ready), str(made), Typical(), quant_format=QuantFormat.QDQ, per_channel=True)
-        else: quantize_dynamic(str(ready), str(made))
+            quantize_static(str(ready), str(made), Typical(), quant_format=QuantFormat.QDQ, per_channel=True,
+                            reduce_range=True)
+        else: quantize_dynamic(str(ready), str(made), reduce_range=True)
         return _move(made, out, model.note)
 
 class _muted:
