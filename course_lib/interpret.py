@@ -10,9 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from fastcore.basics import patch
-from fastcore.foundation import L
 from .torch_core import TensorMask, get_grid, retag, show_title
-from .data.core import is_picture, show_any
+from .data.core import class_names, is_picture, show_any
 from .learner import in_order
 
 # %% ../nbs/library/interpret.ipynb #ed86691c
@@ -43,7 +42,7 @@ class Interpretation:
         if targs is None:
             raise ValueError('these items have no labels to compare with: use test_dl(items, with_labels=True)')
         if isinstance(targs, (tuple, list)): return _of_target(cls, learn, dl, target, preds, targs, decoded)
-        return cls(dl, *_as_probabilities(preds, targs, decoded), losses, _vocab(dl), _places(dl))
+        return cls(dl, *_as_probabilities(preds, targs, decoded), losses, class_names(dl) or None, _places(dl))
 
     def __len__(self): return len(self.preds)
 
@@ -58,10 +57,6 @@ def _places(dl):
     "Items in the order of the rows; None: row i is item i."
     if not hasattr(dl, 'get_idxs'): return None
     return torch.as_tensor(dl.get_idxs()).sort().values.tolist()
-
-def _vocab(dl):
-    vocab = getattr(dl, 'vocab', None)
-    return vocab[-1] if vocab and isinstance(vocab[-1], (list, tuple, L)) else vocab # texts: [tokens, classes]
 
 # %% ../nbs/library/interpret.ipynb #d8146b42
 def _of_target(cls, learn, dl, i, preds, targs, decoded):
@@ -309,7 +304,7 @@ class SegmentationInterpretation(Interpretation):
         with learn.no_bar(): found = [_small(*learn.get_preds(dl=[b], with_decoded=True, with_loss=True)) for b in dl]
         targs, decoded, losses = map(torch.cat, zip(*found))
         targs, decoded = (o.as_subclass(TensorMask) for o in (targs, decoded))
-        self = cls(dl, decoded, targs, decoded, losses, _vocab(dl), _places(dl))
+        self = cls(dl, decoded, targs, decoded, losses, class_names(dl) or None, _places(dl))
         self.ignore_index = ignore_index
         return self
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .interpret import _vocab
+from .data.core import class_names
 
 # %% ../nbs/library/submission.ipynb #f3755145
 def _probabilities(preds, vocab, **_):
@@ -74,7 +74,7 @@ def submission(preds,             # predictions (tensor, array: one row an item)
     if hasattr(preds, 'get_preds'):
         dls = preds.dls
         preds = preds.get_preds(dl=dls.test_dl(ids if items is None else items))[0]
-        vocab = _vocab(dls) if vocab is None else vocab
+        vocab = class_names(dls) or None if vocab is None else vocab
     preds = preds.detach().cpu().float().numpy() if hasattr(preds, 'detach') else np.asarray(preds)
     ids = _checked_ids(ids, preds)
     return pd.DataFrame({id_name: ids, **_kinds[kind](preds, vocab, target=target, thresh=thresh, sep=sep)})

@@ -8,7 +8,7 @@ __all__ = ['columns_of', 'predict_file', 'predict_parquet']
 # %% ../../nbs/library/apps/bulk.ipynb #1d7f97ba
 import hashlib, json
 from pathlib import Path
-from fastcore.foundation import L
+from ..data.core import class_names
 from ..learner_io import load_learner, whole_file
 from ..tabular.stream import parquet_files
 
@@ -19,9 +19,7 @@ def columns_of(learn,   # a learner
               )->dict:  # name -> list, one value an item
     "Predictions as columns of a table."
     if isinstance(preds, (tuple, list)): raise TypeError('this learner has several outputs: write them down yourself')
-    vocab = getattr(learn.dls, 'vocab', None)
-    vocab = [] if vocab is None else list(vocab)
-    if vocab and isinstance(vocab[0], (list, tuple, L)): vocab = vocab[-1] # of texts: words, then classes
+    vocab = class_names(learn.dls)
     preds = preds.float().reshape(len(preds), -1)
     if len(vocab) != preds.shape[1]: # numbers
         names = ['prediction'] if preds.shape[1] == 1 else [f'prediction_{i}' for i in range(preds.shape[1])]

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from ..data.core import class_names
 from ..learner_io import load_learner
 
 # %% ../../nbs/library/apps/web_app.ipynb #f7545aaf
@@ -62,9 +63,7 @@ class Desk:
         names, probs = [str(o) for o in self.classes()], probs.flatten().tolist()
         if len(probs) == 1 and len(names) == 2: probs = [1 - probs[0], probs[0]]
         return dict(zip(names, probs)) if len(probs) == len(names) else None
-    def classes(self):
-        vocab = getattr(self.learn.dls, 'vocab', None)
-        return [] if vocab is None else list(vocab)
+    def classes(self): return class_names(self.learn.dls)
 
 # %% ../../nbs/library/apps/web_app.ipynb #382f7046
 most_bytes, most_side = 20_000_000, 10_000 # of an upload; pixels along one side
@@ -126,7 +125,6 @@ class TextDesk(Desk):
     title = 'What kind of text is this?'
     def asked(self): return [Question('text', 'text', default=self.example)]
     example = 'I had hoped for more. The actors are fine, but the story is slow.'
-    def classes(self): return self.learn.dls.vocab[1]
     def answer(self, text):
         text, = self.checked((text,))
         if len(text) > most_letters:
