@@ -34,6 +34,7 @@ from ..text.core import WordTokenizer, read_text
 from ..text.data import TextDataLoaders
 from ..text.learner import language_model_learner, text_classifier_learner
 from ..text.models.awdlstm import AWD_LSTM
+from ..text.models.core import LMCrossEntropy
 from ..torch_core import set_seed
 
 # %% ../../nbs/library/apps/text.ipynb #824c5cc0
@@ -191,7 +192,8 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
     dls = TextDataLoaders.from_df(_few_judges(df, seed, 'the language model is'), bs=bs, **how)
     set_seed(seed)
     learn = language_model_learner(dls, AWD_LSTM, config, drop_mult=0.5 if n < 3e6 else 0.2, pretrained=False,
-                                   metrics=[accuracy, Perplexity()], wd=0.05, cbs=GradientClip(0.4))
+                                   loss_func=LMCrossEntropy(others=1000), metrics=[accuracy, Perplexity()], wd=0.05,
+                                   cbs=GradientClip(0.4))
     epochs = lm_epochs(n) if epochs is None else epochs
     key = dict(texts=_mark(df), config=config, lang=lang, max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed)
     if epochs: steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))

@@ -146,6 +146,13 @@ def numbers(self:TextLoader, at): # places in the store
     ids = self.store.ids[at]
     return torch.from_numpy(np.asarray(ids, np.int64) if self.table is None else self.table[ids])
 
+@patch
+def word_counts(self:TextLoader, n:int # words in the vocabulary
+               )->torch.Tensor:
+    "How often each word of the vocabulary stands in the texts."
+    if self.table is None: return torch.from_numpy(self.store.tally(n)) # numbers of words already
+    return torch.from_numpy(np.bincount(self.table, self.store.tally(len(self.table)), n))
+
 @patch(as_prop=True)
 def tokens(self:TextLoader):
     "The tokens of the vocabulary, in order."

@@ -189,6 +189,7 @@ def language_model_learner(dls,                    # `TextDataLoaders` with `is_
     model = get_language_model(arch, len(dls.vocab), config, drop_mult)
     learn = LMLearner(dls, model, **{'loss_func': LMCrossEntropy(), 'splitter': arch.split_lm, **kwargs})
     model[1].late = True # the loss computes the scores: see `LateScores`
+    if hasattr(dls.train, 'word_counts'): model[1].expect(dls.train.word_counts(len(dls.vocab)))
     return _begin(learn, arch, backwards, pretrained, pretrained_fnames)
 
 AWD_LSTM.url, AWD_LSTM.url_bwd = URLs.WT103_FWD, URLs.WT103_BWD

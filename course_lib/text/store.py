@@ -37,11 +37,15 @@ class TokenStore:
     def __getitem__(self, i):
         ids = self.ids[self.offsets[i]:self.offsets[i + 1]].tolist()
         return L(ids if self.tokens is None else [self.tokens[o] for o in ids])
+    def tally(self, n:int # numbers there are
+             )->np.ndarray:
+        "How often each number stands in the texts."
+        n, step = np.zeros(n, np.int64), 10_000_000
+        for i in range(0, len(self.ids), step): n += np.bincount(self.ids[i:i + step], minlength=len(n))
+        return n
     def counts(self)->dict: # token -> how often, in the order in which they appear
         "How often each token stands in the texts."
-        n, step = np.zeros(len(self.tokens), np.int64), 10_000_000
-        for i in range(0, len(self.ids), step): n += np.bincount(self.ids[i:i + step], minlength=len(n))
-        return dict(zip(self.tokens, n.tolist()))
+        return dict(zip(self.tokens, self.tally(len(self.tokens)).tolist()))
     def table(self, vocab)->np.ndarray: # list of tokens
         "The number in `vocab` of each of the store's numbers; that of the unknown word where it has none."
         if self.tokens is None: return np.arange(len(vocab))

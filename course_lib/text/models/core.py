@@ -34,6 +34,11 @@ class LinearDecoder(Module):
         if bias: self.decoder.bias.data.zero_()
         if tie_encoder is not None: self.decoder.weight = tie_encoder.weight
         self.late = False # see below
+    def expect(self, counts): # how often each word stands in the texts to learn from
+        "Begin with words as likely as they are common: nothing else is known before training."
+        if self.decoder.bias is None: return
+        share = (counts.double() + .5) / (counts.double() + .5).sum()
+        with torch.no_grad(): self.decoder.bias.copy_(share.log())
     def forward(self, x): # texts × words × numbers
         dropped = self.output_dp(x)
         scores = LateScores(dropped, self.decoder) if self.late and self.training else self.decoder(dropped)
