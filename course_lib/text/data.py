@@ -151,7 +151,8 @@ def word_counts(self:TextLoader, n:int # words in the vocabulary
                )->torch.Tensor:
     "How often each word of the vocabulary stands in the texts."
     if self.table is None: return torch.from_numpy(self.store.tally(n)) # numbers of words already
-    return torch.from_numpy(np.bincount(self.table, self.store.tally(len(self.table)), n))
+    found = np.bincount(self.table, self.store.tally(len(self.table)), n) # as floats, exact up to 2**53
+    return torch.from_numpy(found.astype(np.int64))
 
 @patch(as_prop=True)
 def tokens(self:TextLoader):

@@ -37,8 +37,8 @@ class LinearDecoder(Module):
     def expect(self, counts): # how often each word stands in the texts to learn from
         "Begin with words as likely as they are common: nothing else is known before training."
         if self.decoder.bias is None: return
-        share = (counts.double() + .5) / (counts.double() + .5).sum()
-        with torch.no_grad(): self.decoder.bias.copy_(share.log())
+        counts = counts.double() + .5 # what never came is not impossible
+        with torch.no_grad(): self.decoder.bias.copy_((counts / counts.sum()).log())
     def forward(self, x): # texts × words × numbers
         dropped = self.output_dp(x)
         scores = LateScores(dropped, self.decoder) if self.late and self.training else self.decoder(dropped)
