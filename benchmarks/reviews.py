@@ -1,14 +1,17 @@
 "The recipe of reviews through the command: on drawn ones, whose entropy and best accuracy are known, on the 1,000 and on the 50,000 real ones."
+import tempfile
+from pathlib import Path
+
 from common import main, recipe
 
 spec = dict(
     title='Reviews: the recipe `imdb` beside word counts',
     what='`course_lib train imdb`, as it comes: a language model of the texts to learn from, a classifier on top of it, TF-IDF of words and pairs of words '
          'with logistic regression beside both, and the mean of net and counts. Drawn reviews: 2,000 with a label and 2,000 without, 1,000 to judge by; '
-         'the sample: 800 and 200; the whole: 25,000 and 25,000; once more without a language model, the classifier from '
-         'nothing (`--epochs 0`). Each side in a process of its own.',
+         'the sample: 800 and 200; the whole: 25,000 and 25,000; the whole with 800 labels, the other 24,200 reviews for the language model only; '
+         'the whole without a language model, the classifier from nothing (`--epochs 0`). Each side in a process of its own.',
     about_data='real reviews of films from the mirror (Maas and others, 2011)', source='IMDB_SAMPLE', sample='imdb_sample',
-    sides=dict(drawn='drawn reviews', sample='1,000 real reviews', whole='50,000 real reviews', nothing='50,000, no language model'),
+    sides=dict(drawn='drawn reviews', sample='1,000 real reviews', whole='50,000 real reviews', few='50,000, 800 with a label', nothing='50,000, no language model'),
     measures=dict(accuracy=dict(text='accuracy of the net', better='high', quality=True),
                   counts=dict(text='accuracy of word counts', better='high', quality=True),
                   joint=dict(text='accuracy of the mean of both', better='high', quality=True),
@@ -35,7 +38,23 @@ def drawn(args):
 
 def sample(args): return told(args, '--data', str(args.data))
 def whole(args): return told(args)
+
+
+def few(args, labels=800):
+    "All reviews, and `labels` labels: the others of those to learn from have none."
+    from course_lib.apps.imdb import imdb_texts
+    from course_lib.apps.recipe import data_folder
+    from course_lib.data.external import URLs
+    df = imdb_texts(data_folder(URLs.IMDB, 'sample' if args.quick else 'real'))
+    learns = df.index[(df.label != '') & ~df.is_valid.astype(bool)]
+    keep = df.loc[learns].sample(labels, random_state=args.round).index
+    df.loc[learns.difference(keep), 'label'] = ''
+    with tempfile.TemporaryDirectory() as folder:
+        df.to_csv(Path(folder)/'texts.csv', index=False)
+        return told(args, '--data', folder)
+
+
 def nothing(args): return told(args, '--epochs', '0')
 
 
-if __name__ == '__main__': main(dict(drawn=drawn, sample=sample, whole=whole, nothing=nothing))
+if __name__ == '__main__': main(dict(drawn=drawn, sample=sample, whole=whole, few=few, nothing=nothing))

@@ -160,7 +160,7 @@ def steps_in(out,          # folder; None: nothing is kept
 def lm_epochs(n_words:int # of the texts to learn from
              )->int:      # passes
     "How often a language model goes through the texts."
-    return int(np.clip(round(1.4e7 / max(1, n_words)), 1, 12))
+    return int(np.clip(round(1e7 / max(1, n_words)), 1, 12))
 
 def lm_streams(n_words:int, # of the texts to learn from
                most:int=64, # however many words there are
@@ -195,7 +195,7 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
                                    loss_func=LMCrossEntropy(others=1000), metrics=[accuracy, Perplexity()], wd=0.05,
                                    cbs=GradientClip(0.4))
     epochs = lm_epochs(n) if epochs is None else epochs
-    key = dict(texts=_mark(df), config=config, lang=lang, max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed)
+    key = dict(texts=_mark(df[['text', 'is_valid']]), config=config, lang=lang, max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed)
     if epochs: steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))
     return learn, key
 
@@ -209,7 +209,7 @@ def _few_judges(df, seed, who, most=2000):
 
 def _mark(df):
     h = hashlib.sha256()
-    for o in df[['text', 'label', 'is_valid']].itertuples(index=False): h.update(repr(tuple(o)).encode())
+    for o in df.itertuples(index=False): h.update(repr(tuple(o)).encode())
     return h.hexdigest()
 
 def train_classifier(df:pd.DataFrame, # of `ready_texts`
@@ -237,7 +237,8 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
             learn.fit_one_cycle(epochs, lr if group == -1 else slice(lr / 2.6, lr))
             if learn.interrupted: return
         learn.dls = dls # at the end all of them judge
-    steps_in(out, dict(key, plan=plan, bs=bs, clas_seed=seed), 'classifier', learn, work)
+    key = dict(key, labels=_mark(df[['label']]), plan=plan, bs=bs, clas_seed=seed)
+    steps_in(out, key, 'classifier', learn, work)
     return learn
 
 # %% ../../nbs/library/apps/text.ipynb #52665def
