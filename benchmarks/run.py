@@ -176,8 +176,10 @@ def added(old, new, texts):
     sides = {k: v for k, v in texts.items() if k in {r['side'] for r in runs}}
     order = list(sides)
     both = dict(sides=sides, runs=sorted(runs, key=lambda r: (r['round'], order.index(r['side']))), **(dict(elsewhere=elsewhere) if elsewhere else {}))
-    if apart: return {**old, **{k: new[k] for k in ('title', 'what', 'measures')}, **both}
-    return {**new, **both, 'load': max(old['load'] or 0, new['load'] or 0), 'seconds': old['seconds'] + new['seconds']}
+    moved = apart and elsewhere.keys() == sides.keys() and all(o['machine'] == new['machine'] for o in elsewhere.values())
+    if moved: del both['elsewhere']   # nothing is left of the old machine
+    elif apart: return {**old, **{k: new[k] for k in ('title', 'what', 'measures')}, **both}
+    return {**new, **both, 'load': max((0 if moved else old['load']) or 0, new['load'] or 0), 'seconds': old['seconds'] + new['seconds']}
 
 
 def write(path, result):

@@ -86,6 +86,8 @@ def test_a_side_of_another_machine_is_added_without_its_seconds(tmp_path):
     assert [r['values'] for r in both['runs']] == [dict(right=.5, seconds=3.), dict(right=.5)]
     assert (both['machine'], both['date'], both['seconds']) == ('m', 'Monday', 5)
     assert both['elsewhere'] == dict(b=dict(date='Tuesday', machine='n', commit='c'))
+    moved = run.added(both, result('n', 'a', 'Friday'), texts)   # nothing is left of the first machine
+    assert 'elsewhere' not in moved and (moved['machine'], moved['date']) == ('n', 'Friday') and [r['values'] for r in moved['runs']] == [dict(right=.5)] * 2
     again = run.added(both, result('m', 'b', 'Friday'), texts)   # measured again where the others were: seconds as well
     assert 'elsewhere' not in again and again['runs'][1]['values'] == dict(right=.5, seconds=3.) and again['date'] == 'Friday'
 

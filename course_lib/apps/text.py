@@ -195,7 +195,8 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
                                    loss_func=LMCrossEntropy(others=1000), metrics=[accuracy, Perplexity()], wd=0.05,
                                    cbs=GradientClip(0.4))
     epochs = lm_epochs(n) if epochs is None else epochs
-    key = dict(texts=_mark(df[['text', 'is_valid']]), config=config, lang=lang, max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed)
+    key = dict(texts=_mark(df[['text', 'is_valid']]), config=config, lang=lang, max_vocab=max_vocab, bs=bs,
+               epochs=epochs, seed=seed)
     if epochs: steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))
     return learn, key
 
