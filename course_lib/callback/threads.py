@@ -55,7 +55,7 @@ class AutoThreads(Callback):
         self.threads, self.chosen, self.tried, self.usual, self.learns = threads, None, None, None, None
 
     def before_fit(self):
-        self.usual, self.tries = torch.get_num_threads(), 0
+        self.usual, self.tries, self.real = torch.get_num_threads(), 0, []
         if self.threads != 'auto': return torch.set_num_threads(self.threads)
         learns = [p.requires_grad for p in self.model.parameters()]
         if learns != self.learns: self.learns, self.tried = learns, None # another step may share its work better
@@ -66,16 +66,29 @@ class AutoThreads(Callback):
 
     def before_epoch(self):
         self.start, took = time.perf_counter(), getattr(self, 'took', None)
-        if took and self.tried is self.model and took > 1.5 * self.other and self.tries < 3: self.tried = None
+        if took and self.tried is self.model and took > 1.5 * self.other and self.tries < 3:
+            self.tried, self.real = None, []
     def after_train(self): self.took = (time.perf_counter() - self.start) / max(1, self.iter + 1)
 
+    def _open(self): # is there something to choose, and has it not been chosen?
+        return self.threads == 'auto' and self.usual > 1 and self.device.type == 'cpu' and self.tried is not self.model
     def before_batch(self):
-        if self.threads != 'auto' or self.usual == 1 or self.device.type != 'cpu' or self.tried is self.model: return
+        if not self._open(): return
+        n = len(self.real) # steps of the training itself: to warm up, with all threads, and long ones with one, too
+        if n < 2 or n == 2 and self.real[1] > 0.25:
+            if n == 2: torch.set_num_threads(1)
+            self.began = time.perf_counter()
+            return
         self.tried, self.took, self.other, self.tries = self.model, None, float('inf'), self.tries + 1
         self.chosen = self._choose()
         torch.set_num_threads(self.chosen)
+    def after_batch(self):
+        if not self._open(): return
+        self.real.append(time.perf_counter() - self.began)
+        torch.set_num_threads(self.usual)
 
     def _choose(self):
+        if len(self.real) > 2 and self.real[1] < 1.5 * self.real[2]: return self.usual # a trial would cost more
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             if (step := _step_on_copies(self.learn)) is None: return self.usual
             [[first], [alone]] = step_seconds(step, [self.usual, 1], 0)
