@@ -445,6 +445,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'course_lib.apps.text._from_folder': ( 'library/apps/text.html#_from_folder',
                                                                              'course_lib/apps/text.py'),
                                       'course_lib.apps.text._mark': ('library/apps/text.html#_mark', 'course_lib/apps/text.py'),
+                                      'course_lib.apps.text._some_texts': ('library/apps/text.html#_some_texts', 'course_lib/apps/text.py'),
                                       'course_lib.apps.text._write': ('library/apps/text.html#_write', 'course_lib/apps/text.py'),
                                       'course_lib.apps.text._yes_no': ('library/apps/text.html#_yes_no', 'course_lib/apps/text.py'),
                                       'course_lib.apps.text.check_settings': ( 'library/apps/text.html#check_settings',

@@ -170,11 +170,11 @@ def lm_streams(n_words:int, # of the texts to learn from
 
 def classifier_plan(n:int, # texts to learn from
                     reads:bool=True # does it start from a language model?
-                   )->tuple: # (texts in a batch, steps: groups that are trained, counted from the last; epochs; rate)
+                   )->tuple: # (texts in a batch, steps: groups that learn, counted from the last; texts; epochs; rate)
     "Gradual unfreezing: the head, one group more, then all, until 16,000 texts are read; from nothing all at once."
     bs, epochs = 16 if n < 4000 else 32, int(np.clip(np.ceil(16_000 / n), 2, 12))
-    if not reads: return bs, [(0, epochs + 1, 1e-2)] # about as much work
-    return bs, [(-1, 1, 2e-2), (-2, 1, 1e-2), (0, epochs, 1e-2)]
+    if not reads: return bs, [(0, n, epochs + 1, 1e-2)] # about as much work
+    return bs, [(-1, min(n, 4000), 1, 2e-2), (-2, min(n, 8000), 1, 1e-2), (0, n, epochs, 1e-2)]
 
 # %% ../../nbs/library/apps/text.ipynb #b09dbe1a
 def train_lm(df:pd.DataFrame,  # of `ready_texts`
@@ -213,6 +213,13 @@ def _mark(df):
     for o in df.itertuples(index=False): h.update(repr(tuple(o)).encode())
     return h.hexdigest()
 
+def _some_texts(dls, df, n, seed):
+    "The loader that trains, or one of `n` of its texts: they are enough for a first step."
+    if n >= len(df): return dls.train
+    print(f'{n:,} of the {len(df):,} texts teach this step')
+    rows = df.iloc[np.random.default_rng(seed).permutation(len(df))[:n]]
+    return dls.test_dl(rows, with_labels=True, shuffle=True, split_idx=0)
+
 def train_classifier(df:pd.DataFrame, # of `ready_texts`
                      lm,              # the learner of `train_lm`
                      key:dict,        # and what it depends on
@@ -231,9 +238,9 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
     learn.reader.load_state_dict(lm.reader.state_dict())
     def work():
         few = _few_judges(labelled, seed, 'while it learns, the classifier is')
-        if len(few) < len(labelled):
-            learn.dls = DataLoaders(dls.train, dls.test_dl(few[few.is_valid], with_labels=True))
-        for group, epochs, lr in plan:
+        judge = dls.valid if len(few) == len(labelled) else dls.test_dl(few[few.is_valid], with_labels=True)
+        for group, n, epochs, lr in plan:
+            learn.dls = DataLoaders(_some_texts(dls, labelled[~labelled.is_valid], n, seed), judge)
             learn.freeze_to(max(group, -learn.n_groups)) if group else learn.unfreeze()
             learn.fit_one_cycle(epochs, lr if group == -1 else slice(lr / 2.6, lr))
             if learn.interrupted: return
