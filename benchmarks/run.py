@@ -23,7 +23,7 @@ from course_lib.results import in_turns, summary
 
 benchmarks = dict(imports='imports', engine='engine', kills='kills', rows='rows', decoding='decoding', decoding_real='decoding',
                   pictures='pictures', pictures_real='pictures', dogscats_real='recipe', dogbreeds_real='breeds', planet_real='planet', rossmann_real='sales', tables='tables', adult_real='adult', nets_sales='nets_sales', nets_adult='nets_adult', tables_public='public_tables', lists='lists', cold='cold',
-                  movielens_real='movielens', text_training='text_training', ratings='ratings', ratings_many='ratings_many', texts='texts', reviews_real='reviews', reviews_whole_real='reviews_whole', some_words='some_words',
+                  movielens_real='movielens', text_training='text_training', ratings='ratings', ratings_many='ratings_many', texts='texts', reviews_real='reviews', reviews_whole_real='reviews_whole', readers_real='readers', some_words='some_words',
                   nietzsche_real='nietzsche', cifar10_real='cifar10', cifar10_ideas='cifar10_ideas', cifar10_speed='cifar10_speed', shipping='shipping', convs='convs',
                   several='several', processes='processes', accumulation='accumulation')   # result -> script
 peers = root/'.venv-peers'

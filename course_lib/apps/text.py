@@ -184,19 +184,20 @@ def train_lm(df:pd.DataFrame,  # of `ready_texts`
              lang:str='en',    # language of the texts
              max_vocab:int=12_000, # words that are known
              bs:int=64,        # streams
-             seed:int=0):      # of the random numbers
+             seed:int=0,       # of the random numbers
+             arch=AWD_LSTM):   # the reader: `AWD_LSTM` or `MinGRU`
     "Step 1: a language model of these texts, judged by (some of) those that will judge the classifier."
     how = dict(text_col='text', valid_col='is_valid', is_lm=True, tok_tfm=WordTokenizer(lang), max_vocab=max_vocab)
     n = int(df.text[~df.is_valid].str.count(r'\S+').sum() * 1.2)
     bs = lm_streams(n, bs)
     dls = TextDataLoaders.from_df(_few_judges(df, seed, 'the language model is'), bs=bs, **how)
     set_seed(seed)
-    learn = language_model_learner(dls, AWD_LSTM, config, drop_mult=0.5 if n < 3e6 else 0.2, pretrained=False,
+    learn = language_model_learner(dls, arch, config, drop_mult=0.5 if n < 3e6 else 0.2, pretrained=False,
                                    loss_func=LMCrossEntropy(others=1000), metrics=[accuracy, Perplexity()], wd=0.05,
                                    cbs=GradientClip(0.4))
     epochs = lm_epochs(n) if epochs is None else epochs
-    key = dict(texts=_mark(df[['text', 'is_valid']]), config=config, lang=lang, max_vocab=max_vocab, bs=bs,
-               epochs=epochs, seed=seed)
+    key = dict(texts=_mark(df[['text', 'is_valid']]), arch=arch.__name__, config=config, lang=lang,
+               max_vocab=max_vocab, bs=bs, epochs=epochs, seed=seed)
     if epochs: steps_in(out, key, 'language model', learn, lambda: learn.fit_one_cycle(epochs, 1e-2))
     return learn, key
 
@@ -233,7 +234,7 @@ def train_classifier(df:pd.DataFrame, # of `ready_texts`
                                   text_vocab=lm.vocab, tok_tfm=tok)
     set_seed(seed)
     config = {k: lm.model[0].made_with[k] for k in ('emb_sz', 'n_hid', 'n_layers')}
-    learn = text_classifier_learner(dls, AWD_LSTM, config=config, pretrained=False, metrics=accuracy, wd=0.05,
+    learn = text_classifier_learner(dls, type(lm.reader), config=config, pretrained=False, metrics=accuracy, wd=0.05,
                                     drop_mult=0.3, alpha=0., beta=0., cbs=GradientClip(1.))
     learn.reader.load_state_dict(lm.reader.state_dict())
     def work():

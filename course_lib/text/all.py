@@ -16,6 +16,7 @@ from .interpret import *
 from .learner import *
 from .models.awdlstm import *
 from .models.core import *
+from .models.mingru import *
 from .rules import *
 from .store import *
 

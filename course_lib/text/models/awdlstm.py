@@ -87,10 +87,11 @@ class AWD_LSTM(Module, Configurable):
         self.encoder.weight.data.uniform_(-self.initrange, self.initrange)
         self.encoder_dp = EmbeddingDropout(self.encoder, embed_p)
         sizes = [emb_sz] + [n_hid] * (n_layers - 1) + [emb_sz]
-        self.rnns = nn.ModuleList([WeightDropLSTM(i, o, weight_p, bidir) for i, o in zip(sizes, sizes[1:])])
+        self.rnns = nn.ModuleList([self.layer(i, o, weight_p, bidir) for i, o in zip(sizes, sizes[1:])])
         self.input_dp = RNNDropout(input_p)
         self.hidden_dps = nn.ModuleList([RNNDropout(hidden_p) for _ in range(n_layers)])
         self.hidden = None
+    layer = staticmethod(WeightDropLSTM) # what the layers are
 
     def step(self, words, state=None, from_embeds=False):
         "Numbers for each word, and the memory after the last (a list of (hidden, cell))."
