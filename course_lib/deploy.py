@@ -21,6 +21,7 @@ from torch import nn
 from . import onnx_reader
 from .data.external import check_place
 from .onnx_reader import OnnxModel
+from .text.models.mingru import MinGRULayer, linear_scan
 from .torch_core import Module, from_config, set_seed
 
 # %% ../nbs/library/deploy.ipynb #cd13c16b
@@ -113,11 +114,17 @@ _orders = dict(LSTM=(0, 3, 1, 2), GRU=(1, 0, 2), RNN=(0,)) # torch's i f g o -> 
 
 def _sorted(w, order): return torch.cat([w.chunk(len(order))[i] for i in order])
 
+def _min_gru(x, w, b): # words × texts × numbers, and weights as `Recurrent` keeps them
+    keep, _, new = (x @ w[0].t() + b[0].chunk(2)[0]).chunk(3, 2)
+    keep = keep.sigmoid()
+    return linear_scan(keep, new - keep * new, new.new_zeros(new.shape[1:]))
+
 @lru_cache
 def _one_op():
     "A recurrent layer as one operation, which the recorder does not look into; its weights are as ONNX has them."
     @torch.library.custom_op('course_lib::recurrent', mutates_args=())
     def recurrent(x:torch.Tensor, weights:list[torch.Tensor], kind:str, per:int)->torch.Tensor:
+        if kind == 'MinGRU': return _min_gru(x, *weights)
         order = _orders[kind]
         back = [_sorted(o, [order.index(i) for i in range(len(order))])
                 for i, w in enumerate(weights) for o in (w[0].chunk(2) if i % per == 2 else [w[0]])]
@@ -126,13 +133,18 @@ def _one_op():
         run, state = dict(LSTM=(torch.lstm, (empty, empty)), GRU=(torch.gru, empty), RNN=(torch.rnn_tanh, empty))[kind]
         return run(x, state, back, per == 3, n, 0., False, False, False)[0].contiguous()
     @recurrent.register_fake
-    def _(x, weights, kind, per): return x.new_empty(*x.shape[:2], weights[1].shape[2])
+    def _(x, weights, kind, per): return x.new_empty(*x.shape[:2], weights[0].shape[1] // len(_orders.get(kind, 'zrh')))
     return torch.ops.course_lib.recurrent.default
 
 def _as_onnx():
     "How an exporter writes that operation down."
     from onnxscript import opset18 as op
     def recurrent(x, weights, kind, per):
+        if kind == 'MinGRU': # a GRU that never looks at its memory, and whose candidate is not bent
+            n = weights[0].shape[1] // 3
+            r = op.ConstantOfShape(op.Constant(value_ints=[1, 3 * n, n]))
+            how = dict(activations=['Sigmoid', 'Affine'], activation_alpha=[1.], activation_beta=[0.])
+            return op.Squeeze(op.GRU(x, weights[0], r, weights[1], hidden_size=n, **how)[0], [1])
         for i in range(0, len(weights), per):
             w, r, b = *weights[i:i + 2], weights[i + 2] if per == 3 else None
             more = dict(linear_before_reset=1) if kind == 'GRU' else {}
@@ -141,17 +153,25 @@ def _as_onnx():
     return {_one_op(): recurrent}
 
 class Recurrent(Module):
-    "Stands in for an `nn.LSTM`, `nn.GRU` or `nn.RNN` (tanh) that begins with an empty memory."
-    def __init__(self, layer): # of PyTorch's, or of a class that is one
+    "Stands in for an `nn.LSTM`, `nn.GRU`, `nn.RNN` (tanh) or `MinGRULayer` that begins with an empty memory."
+    def __init__(self, layer): # one of these, or of a class that is one
+        self.names = []
+        if isinstance(layer, MinGRULayer):
+            self.kind, self.batch_first, self.per = 'MinGRU', True, 2
+            for o in (layer.linear.weight, layer.linear.bias):
+                new, keep = o.detach().chunk(2)
+                self._keep(torch.cat([keep, torch.zeros_like(new), new, *[o.new_zeros(3 * len(new))] * (o.dim() == 1)]))
+            return
         self.kind = next(k for k in _orders if isinstance(layer, getattr(nn, k)))
         if layer.bidirectional or getattr(layer, 'proj_size', 0) or getattr(layer, 'nonlinearity', 'tanh') != 'tanh':
             raise ValueError(f'{self.kind} in both directions, with a projection or with ReLU is not written to ONNX')
-        self.batch_first, self.per, self.names = layer.batch_first, 2 + layer.bias, []
+        self.batch_first, self.per = layer.batch_first, 2 + layer.bias
         found = [_sorted(p.detach(), _orders[self.kind]) for p in layer._flat_weights]
         for i in range(0, len(found), 4 if layer.bias else 2):
-            for w in (*found[i:i + 2], *([torch.cat(found[i + 2:i + 4])] if layer.bias else [])):
-                self.names.append(f'w{len(self.names)}')
-                self.register_buffer(self.names[-1], w[None].contiguous())
+            for w in (*found[i:i + 2], *([torch.cat(found[i + 2:i + 4])] if layer.bias else [])): self._keep(w)
+    def _keep(self, w):
+        self.names.append(f'w{len(self.names)}')
+        self.register_buffer(self.names[-1], w[None].contiguous())
     def forward(self, x, state=None): # the state has to be empty
         x = x.transpose(0, 1) if self.batch_first else x
         out = _one_op()(x, [getattr(self, n) for n in self.names], self.kind, self.per)
@@ -160,10 +180,10 @@ class Recurrent(Module):
 def _with_one_op(net):
     "`net` with its recurrent layers replaced, in place."
     for name, m in list(net.named_modules()):
-        if isinstance(m, nn.RNNBase):
+        if isinstance(m, (nn.RNNBase, MinGRULayer)):
             parent, _, last = name.rpartition('.')
             net.get_submodule(parent)._modules[last] = Recurrent(m)
-    return Recurrent(net) if isinstance(net, nn.RNNBase) else net
+    return Recurrent(net) if isinstance(net, (nn.RNNBase, MinGRULayer)) else net
 
 # %% ../nbs/library/deploy.ipynb #246e4ea9
 class Graph(Module):

@@ -243,18 +243,12 @@ def get_text_classifier(arch,                # a class such as `AWD_LSTM`
     return SequentialRNN(encoder, PoolingLinearClassifier(dims, ps, y_range))
 
 # %% ../../../nbs/library/text/models/core.ipynb #a0f1a4b4
-def _in_one_piece(reader):
-    "ValueError where a reader cannot be made one graph."
-    for rnn in getattr(reader, 'rnns', []):
-        how = 'in both directions' if rnn.bidirectional else 'word by word' if hasattr(rnn, 'word_by_word') else None
-        if how: raise ValueError(f'a {type(rnn).__name__} reads {how}, and cannot be made one graph: take an `AWD_LSTM` '
-                                 'that reads forwards')
-
 class WholeTexts(Module):
     "A text classifier that reads each document in one piece: the same answers, without loops over words."
     def __init__(self, model): # of `get_text_classifier`
         self.encoder, self.head = model
-        _in_one_piece(self.encoder.module)
+        if any(rnn.bidirectional for rnn in getattr(self.encoder.module, 'rnns', [])):
+            raise ValueError('a net that reads in both directions reads piece by piece, and cannot be made one graph')
     def forward(self, words): # documents × words, int64, padded at the end
         lengths, most = text_lengths(words, self.encoder.pad_idx)[:, None], self.encoder.max_len
         places = torch.arange(words.shape[1], device=words.device)
@@ -266,7 +260,6 @@ class NextWord(Module):
     "Scores of the word that follows each text."
     def __init__(self, model): # of `get_language_model`
         self.reader, self.head = model
-        _in_one_piece(self.reader)
     def forward(self, words): # texts × words, int64, padded at the end
         last = text_lengths(words, self.reader.pad_token).clamp(min=1) - 1
         read = self.reader.step(words)[0]
