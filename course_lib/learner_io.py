@@ -613,7 +613,8 @@ _homes = '''losses metrics layers learner transform data.core data.transforms da
     vision.resnet vision.fast_net vision.unet
     tabular.core tabular.data tabular.procs tabular.model tabular.learner tabular.prepare tabular.reading
     tabular.ensemble
-    callback.rnn text.rules text.core text.data text.models.core text.models.awdlstm text.models.chars text.learner
+    callback.rnn text.rules text.core text.data text.models.core text.models.awdlstm text.models.mingru
+    text.models.chars text.learner
     collab collab.data collab.model collab.learner collab.implicit collab.cold
     apps.table apps.dogscats apps.planet apps.text_and_table'''.split()
 _keys = set('kind learner dls model loss cbs precision args metrics n_inp modules same'.split())
