@@ -318,13 +318,14 @@ def run_steps(app:str,          # name of the recipe
               settings:dict,    # of the recipe: lang, epochs, max_vocab, seed
               out=None,         # folder for models, page and steps
               config:dict=sizes, # of the net
+              arch=AWD_LSTM,    # the reader: `AWD_LSTM` or `MinGRU`
              )->TextResult:
     "The three steps, judged."
     start, how = time.perf_counter(), {k: settings[k] for k in ('lang', 'epochs', 'max_vocab', 'seed')}
     set_seed(settings['seed'], reproducible=True)
     reads = settings['epochs'] != 0
     print('\nstep 1: ' + ('a language model of these texts' if reads else 'no language model (epochs=0)'), flush=True)
-    lm, key = train_lm(df, out, config=config, **how)
+    lm, key = train_lm(df, out, config=config, arch=arch, **how)
     told = dict(zip(('lm_loss', 'lm_accuracy'), map(float, lm.validate()))) if reads else {}
     print('step 2: a classifier ' + ('that reads as the language model does' if reads else 'from nothing'), flush=True)
     learn = train_classifier(df, lm, key, out, seed=settings['seed'])
