@@ -135,8 +135,9 @@ class TextDesk(Desk):
     def spoke(self, text):
         from course_lib.text.interpret import leave_one_out
         with self.learn.turn: found = leave_one_out(self.learn, text[:2000])
-        top = max((abs(w) for _, w in found), default=0) or 1
-        return [(word, w / top) for word, w in found if not re.fullmatch('xx(bos|eos|pad)', word)]
+        shown = [(word, w) for word, w in found if not re.fullmatch('xx(bos|eos|pad)', word)] # no marks of the ends
+        top = max((abs(w) for _, w in shown), default=0) or 1 # the strongest word that is shown has full colour
+        return [(word, w / top) for word, w in shown]
 
 class WriterDesk(Desk):
     "The beginning of a text in; its continuation out."
