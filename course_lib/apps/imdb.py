@@ -7,6 +7,7 @@ __all__ = ['lesson', 'imdb_texts', 'train']
 
 # %% ../../nbs/library/apps/imdb.ipynb #313be9d5
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -30,11 +31,12 @@ lesson = 4
 def train(data:str='sample',  # 'sample' (generated), 'real', or a folder of reviews
           epochs:int=None,    # passes of the language model (default: by the number of words; 0: it learns nothing)
           max_vocab:int=12_000, # words that are known
+          arch:Literal['AWD_LSTM', 'MinGRU']='AWD_LSTM', # the reader; MinGRU takes less time
           seed:int=0,         # the same seed gives the same numbers
           out:str=None,       # folder for models, page and finished steps; by default nothing is written
          )->TextResult:
     "Films: is a review for or against? A language model, then a classifier, beside word counts."
-    settings = dict(data=data, epochs=epochs, max_vocab=max_vocab, seed=seed, lang='en')
+    settings = dict(data=data, epochs=epochs, max_vocab=max_vocab, arch=arch, seed=seed, lang='en')
     check_settings(settings, out)
     df = ready_texts(imdb_texts(data_folder(URLs.IMDB, data)), seed)
     return run_steps('imdb', data, df, settings, out)
